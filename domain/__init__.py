@@ -1,0 +1,1 @@
+"""What is true: the pure rules of the back office. Standard library only; no I/O, no clock, no framework."""
