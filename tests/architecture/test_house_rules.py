@@ -1,0 +1,84 @@
+"""Rules that matter, as tests that explain themselves. The floors themselves are held by import-linter."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("domain", "activities", "workflows", "adapters", "workers", "api", "ops")
+MONEY_ROOMS = ("domain", "activities", "workflows", "adapters/store", "adapters/vault", "adapters/chains", "api")
+BANNED_WORDS = ("manager", "service", "helper", "util", "utils", "handler", "processor", "info", "common", "misc")
+
+
+def sources(*rooms: str) -> list[Path]:
+    found = [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+    assert found, f"no sources under {rooms}"
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_is_imported_from_this_repository(room: str) -> None:
+    """Foreign packages named `ops` and `workflows` exist."""
+    module = importlib.import_module(room)
+    assert Path(str(module.__file__)).is_relative_to(ROOT), f"{room} was imported from {module.__file__}"
+
+
+def test_money_is_never_a_float() -> None:
+    floats = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources(*MONEY_ROOMS)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "float"
+        and any(word in ast.unparse(node).lower() for word in ("amount", "units", "balance", "fee", "price"))
+    ]
+    assert not floats, f"{floats}: money is Amount, never float; see docs/style.md, rule 2"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    vague = [
+        str(path.relative_to(ROOT))
+        for path in sources(*ROOMS)
+        if any(word in path.stem.split("_") for word in BANNED_WORDS)
+    ]
+    assert not vague, f"{vague}: name what it is, not that it is something; see docs/architecture.md, Names"
+
+
+def test_a_broad_except_never_swallows_in_silence() -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources(*ROOMS)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+        and all(isinstance(line, ast.Pass) for line in node.body)
+    ]
+    assert not silent, f"{silent}: an error nobody hears of is a lost withdrawal; name it, or log what you do about it"
+
+
+def test_the_tests_use_no_mock_library() -> None:
+    mocks = [
+        str(path.relative_to(ROOT))
+        for path in sources("tests")
+        if path != Path(__file__).resolve()
+        and any(f"{word}" in path.read_text() for word in ("unittest.mock", "MagicMock", "AsyncMock", "mocker."))
+    ]
+    assert not mocks, (
+        f"{mocks}: a fake is a small true implementation held to the contract suite; see docs/style.md, rule 15"
+    )
+
+
+def test_the_floors_hold() -> None:
+    run = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
