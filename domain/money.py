@@ -9,7 +9,7 @@ from domain.errors import Refused
 
 # 78 digits hold any uint256; nothing a network can carry is larger.
 UNITS_MAX = 2**256 - 1
-_PLAIN = re.compile(r"^[0-9]{1,60}(\.[0-9]{1,36})?$")
+_PLAIN = re.compile(r"^[0-9]{1,78}(\.[0-9]{1,36})?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Amount:
 
         Raises Refused AMOUNT_MALFORMED, or AMOUNT_TOO_PRECISE when the asset has fewer decimals than were written.
         """
-        if not isinstance(text, str) or not _PLAIN.match(text):
+        if not isinstance(text, str) or not _PLAIN.fullmatch(text):
             raise Refused(
                 "AMOUNT_MALFORMED",
                 'Write the amount as a string of plain digits, such as "12.5".',

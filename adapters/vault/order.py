@@ -1,0 +1,150 @@
+"""Does a signing order hang together? Bytes, slot, payments and intents must all say the same, one to one.
+
+Pure: everything comes in as arguments, a Refused comes out. Nothing here trusts a field because of who sent it.
+"""
+
+import re
+from dataclasses import astuple, dataclass
+
+from adapters.vault.families import Reading
+from domain.asset import Asset
+from domain.errors import Refused
+from domain.intent import Intent
+from domain.payout import Item, Payment, SigningOrder, slot_id
+
+PAYMENTS_MAX = 100
+DECISIONS_MAX = 32
+TEXT_CHARS_MAX = 256
+_UNITS = re.compile(r"[1-9][0-9]{0,77}")
+_UNITS_OR_ZERO = re.compile(r"0|[1-9][0-9]{0,77}")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One payment after the bytes were read: the intent people saw, its hash as we computed it, and its amount."""
+
+    item: Item
+    intent_hash: str
+    asset: Asset
+    units: int
+
+
+def check_form(order: SigningOrder) -> None:
+    """Bounds of everything that is looped over, hashed or turned into a number. Raises Refused
+    SIGNER_ORDER_MALFORMED.
+    """
+    if not 1 <= len(order.items) <= PAYMENTS_MAX or len(order.slot.payments) != len(order.items):
+        raise _malformed(f"send one item for each payment, 1 to {PAYMENTS_MAX} of them")
+    slot = order.slot
+    texts = [slot.id, slot.network, slot.wallet, slot.scarce, slot.fee_cap, order.draft.slot_id]
+    numbers = [slot.fee_cap]
+    for item in order.items:
+        if len(item.decisions) > DECISIONS_MAX:
+            raise _malformed(f"send at most {DECISIONS_MAX} decisions for a payment")
+        texts += astuple(item.intent)
+        numbers.append(item.intent.fee_cap)
+        for decision in item.decisions:
+            texts += [decision.approver, decision.ruling, decision.intent_hash, decision.signature]
+    for payment in order.slot.payments:
+        texts += astuple(payment)
+    if not all(_is_text(text) for text in texts):
+        raise _malformed(f"every field is printable text of at most {TEXT_CHARS_MAX} characters")
+    if not all(_UNITS_OR_ZERO.fullmatch(number) for number in numbers):
+        raise _malformed("a fee cap is plain decimal digits")
+    if not all(_UNITS.fullmatch(payment.amount) for payment in order.slot.payments):
+        raise _malformed("an amount is plain decimal digits, above zero")
+
+
+def check_slot(order: SigningOrder, reading: Reading, address: str) -> None:
+    """The slot is ours and is the one in the bytes. Raises Refused SIGNER_WALLET_FOREIGN, SIGNER_SLOT_ID,
+    SIGNER_NONCE or SIGNER_FEE_MISMATCH.
+    """
+    slot, draft = order.slot, order.draft
+    if slot.wallet.lower() != address.lower():
+        raise Refused("SIGNER_WALLET_FOREIGN", "The slot's wallet is not the one this signer has the key of.")
+    if not slot.id == draft.slot_id == slot_id(slot.network, address, slot.scarce):
+        raise Refused("SIGNER_SLOT_ID", "The slot's id must be derived from its network, wallet and number.")
+    if reading.scarce != slot.scarce:
+        raise Refused(
+            "SIGNER_NONCE", "The bytes take another slot than the order names.", named=slot.scarce, found=reading.scarce
+        )
+    if reading.fee != draft.fee:
+        raise Refused("SIGNER_FEE_MISMATCH", "The fee in the bytes is not the fee the order names.")
+
+
+def check_payments(order: SigningOrder, reading: Reading) -> tuple[Judged, ...]:
+    """What the bytes pay is what the slot says and what the intents say, one to one.
+
+    Raises Refused SIGNER_ITEMS, SIGNER_PAYMENT_MISMATCH or SIGNER_INTENT_MISMATCH, naming the field.
+    """
+    payments = order.slot.payments
+    by_id = {item.intent.withdrawal_id: item for item in order.items}
+    if len({p.withdrawal_id for p in payments}) != len(payments) or {p.withdrawal_id for p in payments} != set(by_id):
+        raise Refused("SIGNER_ITEMS", "Payments and intents must name the same withdrawals, each once.")
+    if len(reading.paid) != len(payments):
+        raise Refused("SIGNER_PAYMENT_MISMATCH", f"The bytes make {len(reading.paid)} payment(s).", field="count")
+    judged = []
+    for payment, found in zip(payments, reading.paid, strict=True):
+        item = by_id[payment.withdrawal_id]
+        facts = {"asset": found.asset.id, "amount": str(found.units), "recipient": found.recipient}
+        _compare_payment(payment, facts)
+        _compare_intent(item.intent, order.slot.network, facts)
+        judged.append(Judged(item, item.intent.hash(), found.asset, found.units))
+    return tuple(judged)
+
+
+def check_recipient(why_not: str, recipient: str, wallet: str) -> None:
+    """Coins go to people. Raises Refused SIGNER_RECIPIENT_FORBIDDEN."""
+    if recipient.lower() == wallet.lower():
+        why_not = "it is the wallet itself"
+    if why_not:
+        raise Refused("SIGNER_RECIPIENT_FORBIDDEN", f"Nothing is paid to this recipient: {why_not}.", to=recipient)
+
+
+def check_fee(order: SigningOrder, own_cap: int) -> None:
+    """The most this version can cost is within every cap: the signer's, the slot's, and what people saw in each
+    intent. Raises Refused SIGNER_FEE_ABOVE_CAP.
+    """
+    caps = {f"intent {item.intent.withdrawal_id}": int(item.intent.fee_cap) for item in order.items}
+    caps |= {"the signer's rules": own_cap, "the slot": int(order.slot.fee_cap)}
+    source, cap = min(caps.items(), key=lambda pair: pair[1])
+    most = order.draft.fee.most
+    if most > cap:
+        raise Refused(
+            "SIGNER_FEE_ABOVE_CAP",
+            f"The transaction may cost more than {source} allows; offer less.",
+            most=str(most),
+            cap=str(cap),
+        )
+
+
+def _compare_payment(payment: Payment, facts: dict[str, str]) -> None:
+    for name, found in facts.items():
+        if getattr(payment, name) != found:
+            raise Refused(
+                "SIGNER_PAYMENT_MISMATCH",
+                f"The {name} in the bytes is not the slot's.",
+                field=name,
+                said=str(getattr(payment, name)),
+                found=found,
+            )
+
+
+def _compare_intent(intent: Intent, network: str, facts: dict[str, str]) -> None:
+    for name, found in {**facts, "network": network}.items():
+        if getattr(intent, name) != found:
+            raise Refused(
+                "SIGNER_INTENT_MISMATCH",
+                f"The {name} in the bytes is not what the intent says.",
+                field=name,
+                said=str(getattr(intent, name)),
+                found=found,
+            )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable()
+
+
+def _malformed(why: str) -> Refused:
+    return Refused("SIGNER_ORDER_MALFORMED", f"The order is not well formed: {why}.")

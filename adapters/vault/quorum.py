@@ -1,0 +1,60 @@
+"""Whose word counts for one intent: signatures checked here, against the signer's own roster, one voice per person."""
+
+from typing import Protocol
+
+from adapters.vault.order import Judged
+from adapters.vault.rules import AssetRules
+from domain.errors import Refused
+from domain.intent import Decision, Ruling
+
+
+class Signatures(Protocol):
+    """The roster as this module needs it: "" when the decision was really made by an enrolled approver."""
+
+    def verify(self, decision: Decision) -> str: ...
+
+
+def rejecter(judged: Judged, roster: Signatures) -> str | None:
+    """An enrolled approver who said no to this very intent, if there is one."""
+    for decision in judged.item.decisions:
+        if _counts(decision, Ruling.REJECT, judged, roster):
+            return decision.approver
+    return None
+
+
+def approvers(judged: Judged, roster: Signatures) -> frozenset[str]:
+    """The different enrolled people, the requester not among them, who said yes to this very intent."""
+    requester = judged.item.intent.requester
+    return frozenset(
+        decision.approver
+        for decision in judged.item.decisions
+        if not _same_person(decision.approver, requester) and _counts(decision, Ruling.APPROVE, judged, roster)
+    )
+
+
+def approved(judged: Judged, rules: AssetRules, roster: Signatures) -> bool:
+    """True when people approved it, False when it is small enough to need nobody (the rolling cap then applies).
+
+    Raises Refused SIGNER_QUORUM when the amount asks for more people than agreed.
+    """
+    needed = rules.approvals_for(judged.units)
+    agreed = approvers(judged, roster)
+    if len(agreed) < needed:
+        raise Refused(
+            "SIGNER_QUORUM",
+            f"The signer's own tiers ask for {needed} approvals by different people; {len(agreed)} count.",
+            needed=needed,
+            counted=len(agreed),
+            given=len(judged.item.decisions),
+            intent_hash=judged.intent_hash,
+        )
+    return len(agreed) >= (needed or rules.fewest)
+
+
+def _same_person(approver: str, requester: str) -> bool:
+    """Four eyes. A requester may be written with their role in front, as in `operator:alice`."""
+    return approver.casefold() in (requester.casefold(), requester.rpartition(":")[2].casefold())
+
+
+def _counts(decision: Decision, ruling: Ruling, judged: Judged, roster: Signatures) -> bool:
+    return decision.ruling == ruling and decision.intent_hash == judged.intent_hash and roster.verify(decision) == ""

@@ -1,0 +1,233 @@
+"""The signer's own memory: what every slot pays, which slot every withdrawal took, what was signed, what was spent.
+
+SQLite in the signer's private directory, every commit on disk before anything is returned. All tables only grow; the
+database itself refuses to change or forget a row. Losing this file loses the wall between one withdrawal and two
+payments, so it is never made anew by accident.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from domain.errors import Refused, Unavailable
+from domain.payout import Fee, Version
+
+DAY = timedelta(hours=24)
+BUSY_WAIT_S = 5.0
+_log = logging.getLogger("strongroom.vault")
+_TABLES = ("slot", "withdrawal", "version", "spend", "rejection", "refusal")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS slot (
+    slot_id TEXT PRIMARY KEY, payload TEXT NOT NULL, intents TEXT NOT NULL, bound_at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS withdrawal (
+    withdrawal_id TEXT PRIMARY KEY, intent_hash TEXT NOT NULL UNIQUE, approved INTEGER NOT NULL,
+    slot_id TEXT NOT NULL REFERENCES slot (slot_id)) STRICT;
+CREATE TABLE IF NOT EXISTS version (
+    slot_id TEXT NOT NULL REFERENCES slot (slot_id), number INTEGER NOT NULL, txid TEXT NOT NULL UNIQUE,
+    raw TEXT NOT NULL, weight TEXT NOT NULL, price TEXT NOT NULL, tip TEXT NOT NULL, signed_at TEXT NOT NULL,
+    PRIMARY KEY (slot_id, number), UNIQUE (slot_id, weight, price, tip)) STRICT;
+CREATE TABLE IF NOT EXISTS spend (
+    purse TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, units TEXT NOT NULL, meter TEXT NOT NULL,
+    slot_id TEXT NOT NULL, PRIMARY KEY (purse, number)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS spend_at ON spend (purse, at, number);
+CREATE TABLE IF NOT EXISTS rejection (
+    intent_hash TEXT PRIMARY KEY, approver TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS refusal (
+    number INTEGER PRIMARY KEY, at INTEGER NOT NULL, slot_id TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL,
+    facts TEXT NOT NULL) STRICT;
+"""
+_ONLY_GROWS = """
+CREATE TRIGGER IF NOT EXISTS {table}_never_{verb} BEFORE {verb} ON {table}
+BEGIN SELECT RAISE(ABORT, 'the signer forgets nothing'); END;
+"""
+
+
+class Page:
+    """One open transaction over the memory: read, judge and write inside it; it is committed as a whole or not at
+    all.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def bind(self, slot: str, payload: str, intents: Mapping[str, str], now: datetime) -> bool:
+        """Ties slot, payload and withdrawals (id -> intent hash) together for ever; True when they are new.
+
+        Raises Refused SIGNER_SLOT_TAKEN when the slot already pays something else, SIGNER_SECOND_SLOT when one of the
+        withdrawals already took another slot.
+        """
+        key = json.dumps(dict(intents), sort_keys=True)
+        known = self._db.execute("SELECT payload, intents FROM slot WHERE slot_id = ?", (slot,)).fetchone()
+        if known == (payload, key):
+            return False
+        if known is not None:
+            raise Refused("SIGNER_SLOT_TAKEN", "This slot was signed for another payment and never pays a second one.")
+        for withdrawal, intent in intents.items():
+            self._refuse_second_slot(withdrawal, intent)
+        self._db.execute("INSERT INTO slot VALUES (?, ?, ?, ?)", (slot, payload, key, _micros(now)))
+        return True
+
+    def enter(self, slot: str, withdrawal: str, intent: str, approved: bool) -> None:
+        """Remembers that the withdrawal took this slot, and whether people approved it."""
+        self._db.execute("INSERT INTO withdrawal VALUES (?, ?, ?, ?)", (withdrawal, intent, int(approved), slot))
+
+    def approved(self, slot: str) -> bool:
+        """Whether people approved every withdrawal of a bound slot when it was first signed."""
+        row = self._db.execute("SELECT min(approved) FROM withdrawal WHERE slot_id = ?", (slot,)).fetchone()
+        return bool(row[0])
+
+    def versions(self, slot: str) -> Sequence[Version]:
+        """All versions of the slot, in the order signed."""
+        rows = self._db.execute(
+            "SELECT slot_id, number, txid, raw, weight, price, tip, signed_at FROM version"
+            " WHERE slot_id = ? ORDER BY number",
+            (slot,),
+        )
+        return [
+            Version(s, n, txid, raw, Fee(int(weight), int(price), int(tip)), datetime.fromisoformat(at))
+            for s, n, txid, raw, weight, price, tip, at in rows
+        ]
+
+    def keep(self, version: Version) -> None:
+        """Stores signed bytes; they are on disk when the transaction has ended."""
+        fee = version.fee
+        self._db.execute(
+            "INSERT INTO version (slot_id, number, txid, raw, signed_at, weight, price, tip)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(version.slot_id, version.number, version.txid, version.raw, version.signed_at.isoformat()),
+                *(str(fee.weight), str(fee.price), str(fee.tip)),
+            ),
+        )
+
+    def spend(self, purse: str, units: int, day_max: int, slot: str, now: datetime) -> int | None:
+        """Counts `units` against what the purse may spend in any rolling 24 hours.
+
+        Returns None when counted, or what was already spent when `units` would pass `day_max` (nothing is counted
+        then). The meter is the sum of all rows ever, so a window costs two look-ups however busy the day was.
+        """
+        number, meter, at = self._last(purse)
+        moment = max(_micros(now), at)  # a clock set back must not reorder the meter
+        spent = meter - self._meter_before(purse, moment - DAY // timedelta(microseconds=1))
+        if spent + units > day_max:
+            return spent
+        self._db.execute(
+            "INSERT INTO spend (purse, number, at, units, meter, slot_id) VALUES (?, ?, ?, ?, ?, ?)",
+            (purse, number + 1, moment, str(units), str(meter + units), slot),
+        )
+        return None
+
+    def rejected_by(self, intent: str) -> str | None:
+        """The approver whose rejection of this intent the signer has seen before, if any."""
+        row = self._db.execute("SELECT approver FROM rejection WHERE intent_hash = ?", (intent,)).fetchone()
+        return row[0] if row else None
+
+    def _refuse_second_slot(self, withdrawal: str, intent: str) -> None:
+        row = self._db.execute(
+            "SELECT slot_id FROM withdrawal WHERE withdrawal_id = ? OR intent_hash = ?", (withdrawal, intent)
+        ).fetchone()
+        if row:
+            raise Refused(
+                "SIGNER_SECOND_SLOT",
+                "This withdrawal already took a slot; it is never paid from a second one.",
+                withdrawal_id=withdrawal,
+                slot_id=str(row[0]),
+            )
+
+    def _last(self, purse: str) -> tuple[int, int, int]:
+        row = self._db.execute(
+            "SELECT number, meter, at FROM spend WHERE purse = ? ORDER BY number DESC LIMIT 1", (purse,)
+        ).fetchone()
+        return (row[0], int(row[1]), row[2]) if row else (0, 0, 0)
+
+    def _meter_before(self, purse: str, moment: int) -> int:
+        """What the meter showed at `moment`, everything spent then included."""
+        row = self._db.execute(
+            "SELECT meter FROM spend WHERE purse = ? AND at <= ? ORDER BY at DESC, number DESC LIMIT 1", (purse, moment)
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+
+class Store:
+    """The file. One writer at a time; used from one thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = False) -> "Store":
+        """Opens the memory. Raises Refused SIGNER_STORE_MISSING unless `create`, SIGNER_STORE_EXPOSED when others
+        may read its directory.
+        """
+        if not path.exists() and not create:
+            raise Refused(
+                "SIGNER_STORE_MISSING",
+                f"{path} is gone. Restore it: a signer without its memory could pay a withdrawal twice.",
+            )
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.parent.stat().st_mode & 0o077:
+            raise Refused("SIGNER_STORE_EXPOSED", f"Only the signer may enter {path.parent}; chmod 700 it.")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        try:
+            return cls(_connect(path))
+        except sqlite3.Error as error:
+            raise Unavailable("SIGNER_STORE_UNAVAILABLE", f"The signer's memory does not open: {error}.") from error
+
+    @contextmanager
+    def page(self) -> Iterator[Page]:
+        """One transaction, the only writer meanwhile. Raises Unavailable SIGNER_STORE_UNAVAILABLE (full disk, lock
+        held for long); nothing was then written.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield Page(self._db)
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise Unavailable("SIGNER_STORE_UNAVAILABLE", f"The signer's memory cannot be written: {error}.") from error
+
+    def record_refusal(self, slot: str, refusal: Refused, now: datetime) -> None:
+        """Remembers what was refused and why. A full disk does not turn a refusal into anything else."""
+        row = (_micros(now), slot[:256], refusal.code, refusal.message, json.dumps(dict(refusal.facts)))
+        try:
+            self._db.execute("INSERT INTO refusal (at, slot_id, code, message, facts) VALUES (?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            _log.error("a refusal could not be recorded", extra={"code": refusal.code, "error": str(error)})
+
+    def record_rejection(self, intent: str, approver: str, now: datetime) -> None:
+        """Remembers a rejection for good: leaving it out of the next order does not unsay it."""
+        with self.page():
+            self._db.execute(
+                "INSERT INTO rejection VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (intent, approver, _micros(now))
+            )
+
+    def refusals(self) -> Sequence[tuple[str, str, str]]:
+        """(slot id, code, facts as JSON) of everything refused, oldest first."""
+        return self._db.execute("SELECT slot_id, code, facts FROM refusal ORDER BY number").fetchall()
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    triggers = [_ONLY_GROWS.format(table=table, verb=verb) for table in _TABLES for verb in ("UPDATE", "DELETE")]
+    connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "".join(triggers) + "COMMIT;")
+    return connection
+
+
+def _micros(moment: datetime) -> int:
+    return (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

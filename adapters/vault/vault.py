@@ -1,0 +1,177 @@
+"""The signer. It reads the bytes it is asked to sign, works out for itself what they pay, and signs only what people
+approved or what its own small limits let pass. It believes nothing else that it is told.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from adapters.catalogue import Catalogue
+from adapters.vault import order as orders
+from adapters.vault import quorum
+from adapters.vault.families import FAMILIES, Family, Reading
+from adapters.vault.keystore import SigningKey
+from adapters.vault.order import Judged
+from adapters.vault.quorum import Signatures
+from adapters.vault.rules import AssetRules, NetworkRules, Rules
+from adapters.vault.store import Page, Store
+from domain.errors import Refused
+from domain.network import Network
+from domain.payout import SigningOrder, Version
+
+VERSIONS_MAX = 100  # a bump of 12.5 % goes from the floor of a price to three thousand times that in 69 steps
+_log = logging.getLogger("strongroom.vault")
+
+
+class SigningVault:
+    """Implements `domain.ports.Vault`. One thread does all the work, so orders are judged one after the other."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        keys: Mapping[str, SigningKey],
+        rules: Rules,
+        roster: Signatures,
+        store: Store,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalogue = catalogue
+        self._keys = dict(keys)
+        self._rules = rules
+        self._roster = roster
+        self._store = store
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signer")
+
+    def address(self, network: str) -> str:
+        """The wallet this signer has the key of. Raises Refused SIGNER_NETWORK_UNKNOWN."""
+        _, family, key, _ = self._network(network)
+        return family.address(key)
+
+    async def sign(self, order: SigningOrder) -> Version:
+        """Signs one version of one slot; the same order gives the same bytes, for ever.
+
+        Raises Refused SIGNER_* (final and remembered with its facts) and Unavailable SIGNER_STORE_UNAVAILABLE or
+        ROSTER_UNREADABLE (nothing was signed, ask again).
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._sign, order)
+
+    def close(self) -> None:
+        """Waits for the order at hand, then closes the memory."""
+        self._thread.shutdown(wait=True)
+        self._store.close()
+
+    def _sign(self, order: SigningOrder) -> Version:
+        now = self._clock()
+        try:
+            return self._judge_and_sign(order, now)
+        except Refused as refusal:
+            slot = str(order.slot.id)
+            self._store.record_refusal(slot, refusal, now)
+            _log.warning("signing refused", extra={"code": refusal.code, "slot_id": slot[:256]})
+            raise
+
+    def _judge_and_sign(self, order: SigningOrder, now: datetime) -> Version:
+        orders.check_form(order)
+        network, family, key, rules = self._network(order.slot.network)
+        reading = family.read(order.draft.unsigned, network, self._catalogue.assets.values())
+        address = family.address(key)
+        orders.check_slot(order, reading, address)
+        judged = orders.check_payments(order, reading)
+        for payment in reading.paid:
+            why_not = family.refuse_recipient(payment.recipient, self._catalogue.assets.values())
+            orders.check_recipient(why_not, payment.recipient, address)
+        orders.check_fee(order, rules.network_fee_cap)
+        self._note_rejections(judged, now)
+        with self._store.page() as page:
+            return self._next_version(page, order, reading, judged, now)
+
+    def _next_version(
+        self, page: Page, order: SigningOrder, reading: Reading, judged: tuple[Judged, ...], now: datetime
+    ) -> Version:
+        """The stored version of this fee, or a new one once everything else agrees; committed before it is returned."""
+        slot = order.slot.id
+        _, family, key, rules = self._network(order.slot.network)
+        intents = {j.item.intent.withdrawal_id: j.intent_hash for j in judged}
+        new = page.bind(slot, reading.payload, intents, now)
+        versions = page.versions(slot)
+        for version in versions:
+            if version.fee == reading.fee:
+                return version
+        if len(versions) >= VERSIONS_MAX:
+            raise Refused("SIGNER_VERSIONS_FULL", f"A slot has at most {VERSIONS_MAX} versions; offer one of them.")
+        self._refuse_rejected(page, judged)
+        cleared = {j.intent_hash: quorum.approved(j, self._asset_rules(j), self._roster) for j in judged}
+        if new:
+            for j in judged:
+                self._enter(page, slot, j, cleared[j.intent_hash], now)
+        if not page.approved(slot):
+            dearest = max((version.fee.most for version in versions), default=0)
+            _spend_fee(page, order, rules, reading.fee.most - dearest, now)
+        signed = family.sign(order.draft.unsigned, key)
+        version = Version(slot, len(versions) + 1, signed.txid, signed.raw, reading.fee, now)
+        page.keep(version)
+        return version
+
+    def _enter(self, page: Page, slot: str, judged: Judged, approved: bool, now: datetime) -> None:
+        """Books one withdrawal onto its slot; without approvals it must fit into the rolling cap of its asset."""
+        page.enter(slot, judged.item.intent.withdrawal_id, judged.intent_hash, approved)
+        if approved:
+            return
+        asset, cap = judged.asset.id, self._asset_rules(judged).auto_day_units_max
+        spent = page.spend(asset, judged.units, cap, slot, now)
+        if spent is not None:
+            raise Refused(
+                "SIGNER_AUTO_DAY_CAP",
+                f"What may leave without people is spent for the last 24 hours; this {asset} payment needs approvals.",
+                spent=str(spent),
+                cap=str(cap),
+                intent_hash=judged.intent_hash,
+            )
+
+    def _note_rejections(self, judged: tuple[Judged, ...], now: datetime) -> None:
+        for j in judged:
+            rejecter = quorum.rejecter(j, self._roster)
+            if rejecter is not None:
+                self._store.record_rejection(j.intent_hash, rejecter, now)
+
+    def _refuse_rejected(self, page: Page, judged: tuple[Judged, ...]) -> None:
+        for j in judged:
+            rejecter = page.rejected_by(j.intent_hash)
+            if rejecter is not None:
+                raise Refused(
+                    "SIGNER_REJECTED",
+                    "An approver rejected this intent; make a new withdrawal if it should be paid after all.",
+                    approver=rejecter,
+                    intent_hash=j.intent_hash,
+                )
+
+    def _network(self, id_: str) -> tuple[Network, Family, SigningKey, NetworkRules]:
+        network, key, rules = self._catalogue.networks.get(id_), self._keys.get(id_), self._rules.networks.get(id_)
+        if network is None or key is None or rules is None or network.family not in FAMILIES:
+            raise Refused("SIGNER_NETWORK_UNKNOWN", "This signer has no key and rules for that network.", network=id_)
+        return network, FAMILIES[network.family], key, rules
+
+    def _asset_rules(self, judged: Judged) -> AssetRules:
+        rules = self._rules.assets.get(judged.asset.id)
+        if rules is None:
+            raise Refused(
+                "SIGNER_ASSET_WITHOUT_RULES", "The signer's rules have no row for this asset.", asset=judged.asset.id
+            )
+        return rules
+
+
+def _spend_fee(page: Page, order: SigningOrder, rules: NetworkRules, units: int, now: datetime) -> None:
+    """Fees are money too: what unapproved versions offer the network together is capped as well."""
+    if units <= 0:  # only one version of a slot is ever included: the dearest is what counts
+        return
+    spent = page.spend(f"fee/{order.slot.network}", units, rules.fee_day_max, order.slot.id, now)
+    if spent is not None:
+        raise Refused(
+            "SIGNER_FEE_DAY_CAP",
+            "What unapproved payments may offer the network in 24 hours is spent; wait, or let people approve.",
+            spent=str(spent),
+            cap=str(rules.fee_day_max),
+        )

@@ -1,0 +1,64 @@
+"""A vault without keys or policy: it keeps the promises every vault keeps towards workflows, and nothing more.
+
+It signs with the toy signature of the fake chain, remembers slot -> payment and withdrawal -> slot, numbers versions,
+and gives the same bytes for the same order. It does not read the bytes and asks nobody: judging is the real signer's
+work.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from domain.errors import Refused, StrongroomError
+from domain.payout import Payment, SigningOrder, Version, slot_id
+
+ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+_TOY_SIGNATURE = "5163"  # what the fake chain's nodes take for a signature
+
+
+class FakeVault:
+    """Implements `domain.ports.Vault` in memory. `failures` are raised first, one for each call; `orders` are what it
+    was asked.
+    """
+
+    def __init__(self, address: str = ADDRESS, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._address = address
+        self._clock = clock
+        self._payments: dict[str, tuple[Payment, ...]] = {}
+        self._slots: dict[str, str] = {}
+        self._versions: dict[str, list[Version]] = {}
+        self.failures: list[StrongroomError] = []
+        self.orders: list[SigningOrder] = []
+
+    def address(self, network: str) -> str:
+        return self._address
+
+    async def sign(self, order: SigningOrder) -> Version:
+        self.orders.append(order)
+        if self.failures:
+            raise self.failures.pop(0)
+        slot, draft = order.slot, order.draft
+        if not slot.id == draft.slot_id == slot_id(slot.network, self._address, slot.scarce):
+            raise Refused("SIGNER_SLOT_ID", "The slot's id must be derived from its network, wallet and number.")
+        if draft.fee.most > int(slot.fee_cap):
+            raise Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than the slot allows; offer less.")
+        self._bind(order)
+        versions = self._versions.setdefault(slot.id, [])
+        known = next((v for v in versions if v.fee == draft.fee), None)
+        if known is not None:
+            return known
+        raw = draft.unsigned + _TOY_SIGNATURE
+        txid = "0x" + hashlib.sha256(raw.encode()).hexdigest()
+        versions.append(Version(slot.id, len(versions) + 1, txid, raw, draft.fee, self._clock()))
+        return versions[-1]
+
+    def _bind(self, order: SigningOrder) -> None:
+        slot = order.slot
+        if self._payments.get(slot.id, slot.payments) != slot.payments:
+            raise Refused("SIGNER_SLOT_TAKEN", "This slot was signed for another payment and never pays a second one.")
+        if any(self._slots.get(p.withdrawal_id, slot.id) != slot.id for p in slot.payments):
+            raise Refused(
+                "SIGNER_SECOND_SLOT", "This withdrawal already took a slot; it is never paid from a second one."
+            )
+        self._payments[slot.id] = slot.payments
+        self._slots.update({p.withdrawal_id: slot.id for p in slot.payments})
