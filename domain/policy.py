@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from domain.errors import Refused
 from domain.money import Amount
 
 
@@ -99,3 +100,22 @@ def judge(policy: Policy, amount: Amount, usage: Usage, intent_hash: str, now: d
         fewest = min((t.approvals for t in rules.tiers), default=1)
         return verdict(Outcome.REFER, max(1, fewest), Risk.MEDIUM, "auto-day-cap")
     return verdict(Outcome.ACCEPT, 0, Risk.LOW, "auto")
+
+
+def withdrawal_fee(policy: Policy, amount: Amount) -> Amount:
+    """What withdrawing `amount` costs the client. Raises Refused ASSET_NOT_WITHDRAWABLE (no rules: no default) or
+    AMOUNT_BELOW_MINIMUM.
+    """
+    rules = policy.assets.get(amount.asset.id)
+    if rules is None:
+        raise Refused(
+            "ASSET_NOT_WITHDRAWABLE",
+            f"{amount.asset.code} on {amount.asset.network} cannot be withdrawn at present.",
+            asset=amount.asset.id,
+        )
+    least = Amount(max(rules.minimum_units, 1), amount.asset)
+    if amount < least:
+        raise Refused(
+            "AMOUNT_BELOW_MINIMUM", f"Withdraw at least {least}.", asset=amount.asset.id, minimum=least.text()
+        )
+    return Amount(rules.fee_units, amount.asset)

@@ -2,7 +2,7 @@
 suite holds both.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,7 +18,7 @@ from domain.withdrawal import Stage, Withdrawal
 
 # ---------------------------------------------------------------- chain
 class Chain(Protocol):
-    """One network, spoken to through its nodes. Every method may raise Unavailable; only `broadcast` may leave doubt."""
+    """One network, spoken to through its nodes. Every method may raise Unavailable; only `broadcast` leaves doubt."""
 
     @property
     def network(self) -> Network: ...
@@ -28,8 +28,15 @@ class Chain(Protocol):
         ...
 
     async def quote(self, payments: Sequence[Payment], wallet: str) -> Fee:
-        """A fee that should be included soon, within the network's floors and caps. Raises Refused FEE_ABOVE_CAP,
-        PAYMENT_REVERTS.
+        """A fee that should be included soon, within the network's floors and caps, for this very call simulated from
+        `wallet`. Raises Refused PAYMENT_REVERTS (the payment can never work as it is), Refused FEE_ABOVE_CAP and
+        Unavailable WALLET_SHORT (both pass by themselves: the payment waits).
+        """
+        ...
+
+    async def market(self, weight: int) -> Fee:
+        """What `weight` units of gas cost now, without a simulation: for the bump of a version already out. Raises
+        Refused FEE_ABOVE_CAP.
         """
         ...
 
@@ -43,8 +50,10 @@ class Chain(Protocol):
 
     async def broadcast(self, version: Version) -> None:
         """Offers the stored bytes to every node. Returns when at least one took them or had them; raises Uncertain
-        when nobody can say,
-        Refused BROADCAST_REFUSED only with a node's definite no (which still proves nothing about other versions)."""
+        BROADCAST_UNKNOWN when nobody can say, Refused only with the nodes' definite no, which proves nothing about
+        what is or will be mined: BROADCAST_UNDERPRICED, BROADCAST_SLOT_USED, BROADCAST_SLOT_AHEAD (lower slots first),
+        BROADCAST_WALLET_SHORT, BROADCAST_REFUSED. Look again after each of them; only a look decides.
+        """
         ...
 
     async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
@@ -52,13 +61,13 @@ class Chain(Protocol):
         ...
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
-        """(latest, pending) count of transactions the nodes know from `wallet`; the wallet halts if it runs ahead of
-        our slots.
+        """(latest, pending) count of transactions the nodes know from `wallet`, the highest any of them says; the
+        wallet halts if it runs ahead of our slots (`domain.payout.foreign_use`).
         """
         ...
 
     async def balance(self, asset: Asset, address: str) -> Amount:
-        """The balance at the head, agreed by the nodes."""
+        """The balance at the head; every node must answer and the lowest answer counts."""
         ...
 
     async def head(self) -> int: ...
@@ -71,6 +80,17 @@ class Vault(Protocol):
     async def sign(self, order: SigningOrder) -> Version:
         """Deterministic per (slot, fee): the same order gives the same bytes. Raises Refused SIGNER_* and remembers
         why.
+        """
+        ...
+
+
+# ---------------------------------------------------------------- roster
+class Roster(Protocol):
+    """Who may approve, with their public keys."""
+
+    def verify(self, decision: Decision) -> str:
+        """Empty when the named approver is on the roster and signed this very statement; else STRANGER or
+        BAD_SIGNATURE. Raises Unavailable ROSTER_UNREADABLE: a roster nobody can read clears and accuses nobody.
         """
         ...
 
@@ -236,3 +256,201 @@ class Books(Protocol):
     async def concluded(self, withdrawal_id: str) -> Conclusion:
         """Where the withdrawal stands now."""
         ...
+
+    async def make_quote(
+        self, account: str, asset: str, amount: str, fee: str, now: datetime, expires_at: datetime
+    ) -> "Quote":
+        """Promises `fee` (base units) for withdrawing `amount` of `asset` until `expires_at`."""
+        ...
+
+    async def ensure_account(self, account: str) -> None:
+        """Opens a client's accounts; a repeat changes nothing."""
+        ...
+
+    async def ensure_wallet(self, network: str, address: str, next_scarce: int) -> None:
+        """Opens a hot wallet's accounts and its sequence of scarce things; a repeat changes nothing."""
+        ...
+
+
+# ---------------------------------------------------------------- views
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """One decision as it was received, worth something or not. `ruling` is empty for what was no decision at all."""
+
+    approver: str
+    ruling: str
+    counted: bool
+    code: str
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalView:
+    """A withdrawal as the row says. `amount`, `fee` and `network_fee` are whole base units in decimal digits
+    (`network_fee` of the native coin, None until final); `approvals` are the names of those whose approval counted;
+    `submitted` says whether its workflow was started.
+    """
+
+    id: str
+    account: str
+    client_ref: str
+    network: str
+    asset_id: str
+    asset_code: str
+    amount: str
+    fee: str
+    recipient: str
+    requester: str
+    stage: Stage
+    reason: str
+    txid: str | None
+    slot_id: str | None
+    network_fee: str | None
+    intent: Intent | None
+    intent_hash: str | None
+    approvals_needed: int
+    approvals: tuple[str, ...]
+    decisions: tuple[DecisionView, ...]
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    submitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One thing that happened to a withdrawal: the stage it stood in then, who did it and the stable reason code.
+
+    `deadline` is when something will happen by itself if nobody acts.
+    """
+
+    seq: int
+    stage: Stage
+    at: datetime
+    actor: str
+    reason: str
+    detail: Mapping[str, str]
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalFilter:
+    """What a list shows; None filters nothing. `created_from` is included, `created_to` is not."""
+
+    account: str | None = None
+    stage: Stage | None = None
+    network: str | None = None
+    asset: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalPage:
+    """Newest first. `next_cursor` is None on the last page."""
+
+    items: tuple[WithdrawalView, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a client has of one asset, in whole base units as decimal digits."""
+
+    asset: str
+    available: str
+    held: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalance:
+    """The books' own proof. `sums`: asset id -> sum of all postings ("0" or the books are wrong); `disagreements`:
+    account code -> balance row minus its postings, only where they differ.
+    """
+
+    sums: Mapping[str, str]
+    disagreements: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WalletView:
+    """One hot wallet: units of each asset id free in it, its open slots, and why it is halted if it is."""
+
+    network: str
+    address: str
+    next_scarce: int
+    balances: Mapping[str, str]
+    open_slots: int
+    halted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A fee promised until `expires_at`. Amounts are whole base units in decimal digits."""
+
+    id: str
+    account: str
+    network: str
+    asset: str
+    amount: str
+    fee: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """How long one withdrawal took from request to first broadcast. `seq` grows; ask again from the last one seen."""
+
+    seq: int
+    network: str
+    seconds: float
+
+
+class Views(Protocol):
+    """Reading, for the doors and the metrics. Every method raises Unavailable when the store does not answer."""
+
+    async def withdrawal(self, withdrawal_id: str, account: str | None = None) -> WithdrawalView | None:
+        """One withdrawal; None when there is none, or when it is not `account`'s."""
+        ...
+
+    async def withdrawal_by_ref(self, account: str, client_ref: str) -> WithdrawalView | None: ...
+
+    async def timeline(self, withdrawal_id: str) -> Sequence[TimelineRow]:
+        """All of its rows, oldest first."""
+        ...
+
+    async def withdrawals(self, wanted: WithdrawalFilter, cursor: str | None, limit: int) -> WithdrawalPage:
+        """A page, newest first, stable while rows are added. Raises Refused CURSOR_INVALID, LIMIT_INVALID."""
+        ...
+
+    async def account_known(self, account: str) -> bool: ...
+
+    async def balances(self, account: str) -> Sequence[Balance]: ...
+
+    async def trial_balance(self) -> TrialBalance: ...
+
+    async def wallets(self) -> Sequence[WalletView]: ...
+
+    async def house(self) -> Mapping[str, str]:
+        """Every ledger account that is not a client's: code -> base units on its normal side."""
+        ...
+
+    async def stages(self) -> Mapping[Stage, int]:
+        """How many withdrawals stand in each stage."""
+        ...
+
+    async def broadcasts(self, after_seq: int, limit: int) -> Sequence[Broadcast]:
+        """First broadcasts after `after_seq`, oldest first."""
+        ...
+
+    async def quote(self, quote_id: str, account: str) -> Quote | None: ...
+
+    async def unstarted(self, older_than: datetime, limit: int) -> Sequence[WithdrawalView]:
+        """Claims withdrawals requested before `older_than` whose workflow nobody is known to have started; another
+        process does not get them for a while.
+        """
+        ...
+
+    async def mark_started(self, withdrawal_id: str) -> None: ...

@@ -1,0 +1,1 @@
+"""The store: PostgreSQL. Ledger, withdrawals, payouts and keys, and everything that must change together with them."""

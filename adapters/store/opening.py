@@ -1,0 +1,30 @@
+"""Everything of the store on one pool."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from adapters.catalogue import Catalogue
+from adapters.store.books import PostgresBooks
+from adapters.store.database import Database, open_database
+from adapters.store.keys import ApiKeys
+from adapters.store.views import PostgresViews
+from domain.ports import Roster
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Books, views and keys of one database."""
+
+    database: Database
+    books: PostgresBooks
+    views: PostgresViews
+    keys: ApiKeys
+
+
+@asynccontextmanager
+async def open_store(dsn: str, catalogue: Catalogue, roster: Roster, pool_max: int = 16) -> AsyncIterator[Store]:
+    """The store at `dsn` (postgresql://...). Connects when first used; raises Unavailable then, never here."""
+    async with open_database(dsn, pool_max) as database:
+        books, views = PostgresBooks(database, catalogue, roster), PostgresViews(database, catalogue)
+        yield Store(database, books, views, ApiKeys(database))

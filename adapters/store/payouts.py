@@ -1,0 +1,192 @@
+"""The wallet's side of the books: the queue of payouts, the slots they are bound to, and the signed versions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from adapters.store.database import Connection
+from adapters.store.desk import Desk
+from adapters.store.ledger import insist
+from adapters.store.slots import ITEM, VERSIONS, intent_of, item_of, lock_slot, slot_of, version_of
+from adapters.store.timeline import Event, Standing, advance, lock_all, note
+from adapters.store.wallets import lock_wallet, wallet_id
+from domain.errors import Refused
+from domain.ledger.entry import Posted
+from domain.ledger.hold import Move
+from domain.ledger.withdrawal import dispatch
+from domain.money import Amount
+from domain.network import Network
+from domain.payout import Payment, Slot, Version, slot_id
+from domain.ports import OpenSlot, PayoutItem, PlanRefusal
+from domain.withdrawal import Stage
+
+QUEUED_MAX = 500
+
+_QUEUED = f"""
+SELECT {ITEM} FROM payout p JOIN withdrawal w ON w.id = p.withdrawal_id JOIN verdict v ON v.withdrawal_id = w.id
+WHERE p.network = $1 AND p.state = 'QUEUED' ORDER BY p.tried_at, p.withdrawal_id LIMIT $2
+"""  # noqa: S608 - columns of ours
+_ITEMS_OF = f"""
+SELECT {ITEM}, s.slot_id FROM slot_payment s JOIN withdrawal w ON w.id = s.withdrawal_id
+JOIN verdict v ON v.withdrawal_id = w.id WHERE s.slot_id = ANY($1) ORDER BY s.slot_id, s.line
+"""  # noqa: S608 - columns of ours
+_OPEN_SLOTS = """
+SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot
+WHERE wallet_id = $1 AND state = 'OPEN' ORDER BY planned_at, id
+"""
+_FEE_CAPS = "SELECT intent FROM verdict WHERE withdrawal_id = ANY($1)"
+_ADD_SLOT = """
+WITH taken AS (UPDATE wallet SET next_scarce = next_scarce + 1 WHERE id = $2)
+INSERT INTO slot (id, wallet_id, network, wallet, scarce, fee_cap, confirmations, planned_at, state)
+VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, 'OPEN')
+"""
+_ADD_PAYMENTS = """
+INSERT INTO slot_payment (slot_id, line, withdrawal_id, asset, amount, recipient)
+SELECT $1, u.line, u.withdrawal_id, u.asset, u.amount::numeric, u.recipient
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
+    WITH ORDINALITY AS u (withdrawal_id, asset, amount, recipient, line)
+"""
+_ADD_VERSION = """
+INSERT INTO version (slot_id, number, txid, raw, fee_weight, fee_price, fee_tip, signed_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7::text::numeric, $8)
+"""
+
+
+class Payouts(Desk):
+    """`queued`, `plan_slot`, `open_slots`, `store_version` and `versions`."""
+
+    async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]:
+        """The next payouts of the network, those that were tried longest ago first, so that a large one the wallet
+        cannot afford now does not stop the rest.
+        """
+        rows = await self._database.fetch("queued", _QUEUED, network, max(0, min(limit, QUEUED_MAX)))
+        return [item_of(row) for row in rows]
+
+    async def plan_slot(
+        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime
+    ) -> Slot | PlanRefusal:
+        """Binds the payouts to the wallet's next slot: wallet row locked, scarce number taken, dispatch entry posted,
+        stage PLANNED. What is paid is read from our own rows, not from `items`.
+        """
+        ids = sorted({item.payment.withdrawal_id for item in items})
+        if not ids:
+            return PlanRefusal("NOT_QUEUED", "nothing to plan")
+        async with self._database.transaction("plan_slot") as connection:
+            address, scarce, halted = await lock_wallet(connection, network.id, wallet)
+            if halted is not None:
+                return PlanRefusal("WALLET_HALTED", halted)
+            open_now = await connection.fetchval(
+                "SELECT count(*) FROM slot WHERE wallet_id = $1 AND state = 'OPEN'", wallet_id(network.id, wallet)
+            )
+            if open_now >= network.in_flight_max:
+                return PlanRefusal("IN_FLIGHT_FULL", f"{open_now} slots are open")
+            standings = await lock_all(connection, ids)
+            for standing in standings:
+                if standing.stage is not Stage.QUEUED or standing.asked.network != network.id:
+                    return PlanRefusal("NOT_QUEUED", standing.asked.id)
+            slot = await self._slot(connection, network, address, scarce, standings)
+            move = Move(dispatch(slot, network.native_asset))
+            (posted,) = await self.ledger.post_within(connection, [move], now)
+            if posted.posted is Posted.INSUFFICIENT:
+                await self._wait_for_funds(connection, standings, posted.short_of or "", now)
+                return PlanRefusal("HOT_WALLET_SHORT", posted.short_of or "")
+            insist(posted, move)
+            await self._bind(connection, slot, standings, now)
+            return slot
+
+    async def open_slots(self, network: str, wallet: str) -> Sequence[OpenSlot]:
+        """The wallet's open slots in the order of planning, each with its items and its versions so far."""
+        async with self._database.transaction("open_slots") as connection:
+            rows = await connection.fetch(_OPEN_SLOTS, wallet_id(network, wallet))
+            ids = [row["id"] for row in rows]
+            items: dict[str, list[PayoutItem]] = {id_: [] for id_ in ids}
+            versions: dict[str, list[Version]] = {id_: [] for id_ in ids}
+            for row in await connection.fetch(_ITEMS_OF, ids) if ids else ():
+                items[row["slot_id"]].append(item_of(row))
+            for row in await connection.fetch(VERSIONS, ids) if ids else ():
+                versions[row["slot_id"]].append(version_of(row))
+        return [
+            OpenSlot(
+                slot=slot_of(row, [item.payment for item in items[row["id"]]]),
+                items=tuple(items[row["id"]]),
+                versions=tuple(versions[row["id"]]),
+            )
+            for row in rows
+        ]
+
+    async def store_version(self, version: Version) -> Version:
+        """Stores the signed bytes under (slot, number); a repeat returns the stored one, whatever bytes it brings.
+        Committed when this returns. Raises Refused SLOT_UNKNOWN, SLOT_CLOSED.
+        """
+        async with self._database.transaction("store_version") as connection:
+            slot = await lock_slot(connection, version.slot_id)
+            for row in await connection.fetch(VERSIONS, [version.slot_id]):
+                if row["number"] == version.number or row["txid"] == version.txid:
+                    return version_of(row)
+            if slot["state"] != "OPEN":
+                raise Refused("SLOT_CLOSED", "This slot's end is proven; nothing is added to it.", slot=version.slot_id)
+            fee = version.fee
+            await connection.execute(
+                _ADD_VERSION,
+                *(version.slot_id, version.number, version.txid, version.raw),
+                *(fee.weight, str(fee.price), str(fee.tip), version.signed_at),
+            )
+            return version
+
+    async def versions(self, slot_id: str) -> Sequence[Version]:
+        """All versions of the slot, the oldest first; none is ever forgotten."""
+        return [version_of(row) for row in await self._database.fetch("versions", VERSIONS, [slot_id])]
+
+    # ------------------------------------------------------------ planning
+    async def _slot(
+        self, connection: Connection, network: Network, wallet: str, scarce: int, standings: Sequence[Standing]
+    ) -> Slot:
+        """The wallet's next slot for these withdrawals: final when the largest needs it, costing no more than any of
+        them was approved with.
+        """
+        asked = [standing.asked for standing in standings]
+        caps = [
+            int(intent_of(row["intent"]).fee_cap) for row in await connection.fetch(_FEE_CAPS, [w.id for w in asked])
+        ]
+        return Slot(
+            id=slot_id(network.id, wallet, str(scarce)),
+            network=network.id,
+            wallet=wallet,
+            scarce=str(scarce),
+            payments=tuple(Payment(w.id, w.asset, w.amount, w.recipient) for w in asked),
+            fee_cap=str(min([network.fees.network_fee_cap, *caps])),
+            confirmations=max(network.confirmations_for(Amount(int(w.amount), self._asset(w.asset))) for w in asked),
+        )
+
+    async def _bind(self, connection: Connection, slot: Slot, standings: Sequence[Standing], now: datetime) -> None:
+        await connection.execute(
+            _ADD_SLOT,
+            *(slot.id, wallet_id(slot.network, slot.wallet), slot.network, slot.wallet, slot.scarce),
+            *(slot.fee_cap, slot.confirmations, now),
+        )
+        await connection.execute(
+            _ADD_PAYMENTS,
+            slot.id,
+            [payment.withdrawal_id for payment in slot.payments],
+            [payment.asset for payment in slot.payments],
+            [payment.amount for payment in slot.payments],
+            [payment.recipient for payment in slot.payments],
+        )
+        await connection.execute(
+            "UPDATE payout SET state = 'PLANNED' WHERE withdrawal_id = ANY($1)",
+            [payment.withdrawal_id for payment in slot.payments],
+        )
+        for standing in standings:
+            event = Event(now, "hot wallet", "", {"slot": slot.id})
+            await advance(connection, standing, Stage.PLANNED, event, slot_id=slot.id)
+
+    async def _wait_for_funds(
+        self, connection: Connection, standings: Sequence[Standing], short_of: str, now: datetime
+    ) -> None:
+        """They stay queued, behind those not tried since; the reason is said once, not at every try."""
+        await connection.execute(
+            "UPDATE payout SET tried_at = $2 WHERE withdrawal_id = ANY($1)", [s.asked.id for s in standings], now
+        )
+        for standing in standings:
+            if standing.reason != "HOT_WALLET_SHORT":
+                event = Event(now, "hot wallet", "HOT_WALLET_SHORT", {"account": short_of})
+                await note(connection, standing, event, shown=True)

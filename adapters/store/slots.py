@@ -1,0 +1,87 @@
+"""Slots, their items and versions as rows, and back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.store.database import Connection, Row
+from adapters.store.timeline import Standing, lock_all
+from domain.errors import Refused
+from domain.intent import Decision, Intent, Ruling
+from domain.payout import Fee, Payment, Slot, Version
+from domain.ports import PayoutItem
+
+# A payment with its intent and the approvals that cleared it, of the withdrawal `w` with its verdict `v`.
+ITEM = """w.id, w.asset, w.amount::text, w.recipient, v.intent,
+    (SELECT coalesce(json_agg(json_build_array(d.approver, d.ruling, d.intent_hash, d.signature) ORDER BY d.id), '[]')
+     FROM decision d WHERE d.withdrawal_id = w.id AND d.counted AND d.ruling = 'approve')::text AS decisions"""
+VERSIONS = """
+SELECT slot_id, number, txid, raw, fee_weight, fee_price::text, fee_tip::text, signed_at FROM version
+WHERE slot_id = ANY($1) ORDER BY slot_id, number
+"""
+_PAYMENTS = (
+    """SELECT withdrawal_id, asset, amount::text, recipient FROM slot_payment WHERE slot_id = $1 ORDER BY line"""
+)
+_SLOT = "SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot WHERE id = $1"
+_LOCK_SLOT = "SELECT state, txid, paid FROM slot WHERE id = $1 FOR NO KEY UPDATE"
+_PAID = "SELECT withdrawal_id FROM slot_payment WHERE slot_id = $1"
+
+
+async def lock_slot(connection: Connection, slot_id: str) -> Row:
+    """State and proof of the locked slot. Raises Refused SLOT_UNKNOWN."""
+    row: Row | None = await connection.fetchrow(_LOCK_SLOT, slot_id)
+    if row is None:
+        raise Refused("SLOT_UNKNOWN", "There is no such slot.", slot=slot_id)
+    return row
+
+
+async def lock_paid(connection: Connection, slot_id: str) -> list[Standing]:
+    """The withdrawals that the slot pays, locked."""
+    return await lock_all(connection, [row["withdrawal_id"] for row in await connection.fetch(_PAID, slot_id)])
+
+
+async def read_slot(connection: Connection, slot_id: str) -> Slot:
+    """The slot as it was planned."""
+    payments = [
+        Payment(row["withdrawal_id"], row["asset"], row["amount"], row["recipient"])
+        for row in await connection.fetch(_PAYMENTS, slot_id)
+    ]
+    return slot_of(await connection.fetchrow(_SLOT, slot_id), payments)
+
+
+def slot_of(row: Mapping[str, Any], payments: Sequence[Payment]) -> Slot:
+    return Slot(
+        id=row["id"],
+        network=row["network"],
+        wallet=row["wallet"],
+        scarce=row["scarce"],
+        payments=tuple(payments),
+        fee_cap=row["fee_cap"],
+        confirmations=row["confirmations"],
+    )
+
+
+def item_of(row: Mapping[str, Any]) -> PayoutItem:
+    decisions = (
+        Decision(who, Ruling(ruling), hash_, sign) for who, ruling, hash_, sign in json.loads(row["decisions"])
+    )
+    return PayoutItem(
+        payment=Payment(row["id"], row["asset"], row["amount"], row["recipient"]),
+        intent=intent_of(row["intent"]),
+        decisions=tuple(decisions),
+    )
+
+
+def intent_of(text: str) -> Intent:
+    return Intent(**json.loads(text))
+
+
+def version_of(row: Mapping[str, Any]) -> Version:
+    return Version(
+        slot_id=row["slot_id"],
+        number=row["number"],
+        txid=row["txid"],
+        raw=row["raw"],
+        fee=Fee(row["fee_weight"], int(row["fee_price"]), int(row["fee_tip"])),
+        signed_at=row["signed_at"],
+    )

@@ -1,0 +1,145 @@
+"""Hot wallets and client accounts: opened once; a wallet is halted by a machine and resumed by people."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from adapters.store.database import Connection
+from adapters.store.desk import Desk
+from adapters.store.judgement import WAKE_CHANNEL
+from adapters.store.ledger import insist
+from adapters.store.timeline import clean
+from domain.errors import Refused, StrongroomError
+from domain.ledger import chart
+from domain.ledger.chart import Account
+from domain.ledger.entry import entry_of
+from domain.ledger.hold import Move
+
+WAKE_S = 1.0
+
+_OPEN_WALLET = """INSERT INTO wallet (id, network, address, next_scarce) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO NOTHING"""
+_LOCK_WALLET = "SELECT id, address, next_scarce, halted_reason FROM wallet WHERE id = $1 FOR NO KEY UPDATE"
+_WALLET_EVENT = "INSERT INTO wallet_event (wallet_id, what, reason, actors, at) VALUES ($1, $2, $3, $4, $5)"
+
+
+def wallet_id(network: str, address: str) -> str:
+    return f"{network}/{address.lower()}"
+
+
+async def lock_wallet(connection: Connection, network: str, address: str) -> tuple[str, int, str | None]:
+    """(address as opened, next scarce, why halted) of the locked row. Raises Refused WALLET_UNKNOWN."""
+    row = await connection.fetchrow(_LOCK_WALLET, wallet_id(network, address))
+    if row is None:
+        raise Refused("WALLET_UNKNOWN", "There is no such hot wallet; open it first.", network=network)
+    return row["address"], row["next_scarce"], row["halted_reason"]
+
+
+class Wallets(Desk):
+    """`ensure_account`, `ensure_wallet`, `post_opening`, `halt_wallet`, `resume_wallet`, `halted` and `wake_ups`."""
+
+    async def ensure_account(self, account: str) -> None:
+        """Opens a client's accounts, one pair for every asset of the catalogue; a repeat changes nothing."""
+        if not 0 < len(account) <= 64 or not account.isprintable() or "/" in account:
+            raise Refused("ACCOUNT_MALFORMED", "An account's name has 1 to 64 printable characters and no slash.")
+        await self._database.write(
+            "ensure_account", "INSERT INTO client (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name", account
+        )
+        assets = self._catalogue.assets
+        opened = (open_(account, asset) for asset in assets for open_ in (chart.available, chart.held))
+        await self.ledger.know(self._database, opened)
+
+    async def ensure_wallet(self, network: str, address: str, next_scarce: int) -> None:
+        """Opens a hot wallet's accounts and its sequence of scarce things; a repeat changes nothing."""
+        async with self._database.transaction("ensure_wallet") as connection:
+            await connection.execute(_OPEN_WALLET, wallet_id(network, address), network, address, next_scarce)
+        await self.ledger.know(self._database, self._wallet_accounts(network, address))
+
+    async def post_opening(self, key: str, balances: Iterable[tuple[Account, int]]) -> None:
+        """Enters balances (positive units on each account's normal side) that existed before the books did, once per
+        key. Raises Refused ENTRY_CONFLICT when the key was used for other balances.
+        """
+
+        def lines() -> Iterable[tuple[Account, int]]:
+            for account, units in balances:
+                debit = units * account.kind.normal_sign
+                yield account, debit
+                yield chart.opening(account.asset), -debit
+
+        move = Move(entry_of(f"opening/{key}", "opening", lines()))
+        insist(await self.ledger.post(move), move)
+
+    async def halt_wallet(self, network: str, wallet: str, reason: str, now: datetime) -> None:
+        """Nothing is planned from the wallet any more. The first reason stays; each new one is recorded."""
+        async with self._database.transaction("halt_wallet") as connection:
+            _, _, halted = await lock_wallet(connection, network, wallet)
+            said, id_ = clean(reason) or "HALTED", wallet_id(network, wallet)
+            known = await connection.fetchval(
+                "SELECT $2 IN (SELECT reason FROM wallet_event WHERE wallet_id = $1 AND id > coalesce("
+                "(SELECT max(id) FROM wallet_event WHERE wallet_id = $1 AND what = 'RESUMED'), 0))",
+                id_,
+                said,
+            )
+            if halted is None or not known:
+                await connection.execute(_WALLET_EVENT, id_, "HALTED", said, [], now)
+            await connection.execute(
+                "UPDATE wallet SET halted_reason = coalesce(halted_reason, $2) WHERE id = $1", id_, said
+            )
+
+    async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
+        """Lets the wallet plan again, in the name of `actors`. Raises Refused ACTORS_MISSING when there are none."""
+        people = sorted({clean(actor) for actor in actors if actor.strip()})
+        if not people:
+            raise Refused("ACTORS_MISSING", "Say who resumes the wallet.")
+        async with self._database.transaction("resume_wallet") as connection:
+            _, _, halted = await lock_wallet(connection, network, wallet)
+            if halted is not None:
+                id_ = wallet_id(network, wallet)
+                await connection.execute("UPDATE wallet SET halted_reason = NULL WHERE id = $1", id_)
+                await connection.execute(_WALLET_EVENT, id_, "RESUMED", clean(reason), people, now)
+                await connection.execute("SELECT pg_notify($1, $2)", WAKE_CHANNEL, network)
+
+    async def halted(self, network: str, wallet: str) -> str | None:
+        """Why the wallet is halted; None when it is not. Raises Refused WALLET_UNKNOWN."""
+        row = await self._database.fetchrow(
+            "halted", "SELECT halted_reason FROM wallet WHERE id = $1", wallet_id(network, wallet)
+        )
+        if row is None:
+            raise Refused("WALLET_UNKNOWN", "There is no such hot wallet; open it first.", network=network)
+        reason: str | None = row["halted_reason"]
+        return reason
+
+    async def wake_ups(self, network: str, wallet: str) -> AsyncIterator[None]:
+        """Yields whenever something was queued for the network (and at least every second): a hint, never the truth."""
+        woken = asyncio.Event()
+
+        def hear(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+            if payload == network:
+                woken.set()
+
+        connection: Connection | None = None
+        try:
+            while True:
+                try:
+                    if connection is None or connection.is_closed():
+                        connection = await self._database.listen()
+                        await connection.add_listener(WAKE_CHANNEL, hear)
+                except (StrongroomError, OSError):
+                    connection = None
+                yield
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), WAKE_S)
+                woken.clear()
+        finally:
+            if connection is not None and not connection.is_closed():
+                connection.terminate()
+
+    def _wallet_accounts(self, network: str, address: str) -> Iterable[Account]:
+        for asset in self._catalogue.assets.values():
+            if asset.network == network:
+                yield chart.hot_wallet(network, address, asset.id)
+                yield chart.in_flight(network, asset.id)
+                yield chart.withdrawal_fee(asset.id)
+        native = self._catalogue.native(network).id
+        yield chart.network_fee(network, native)
