@@ -1,14 +1,25 @@
 """The pure core of "never pays twice": Payout -> Slot -> Version, and what the observed facts of all versions mean.
 
 Every network gives one scarce thing that makes two versions of a payment exclude each other: the slot. On EVM
-networks it is
-(hot wallet, nonce): one transaction per nonce. A slot is planned once, its payments never change, each fee bump is
-one more version
-of the same slot, and no version is ever forgotten, because an old one may still win.
+networks it is (hot wallet, nonce): one transaction per nonce. A slot is planned once, its payments never change, each
+fee bump is one more version of the same slot, and no version is ever forgotten, because an old one may still win.
+
+How a payout is delivered, in prose; every line may be cut off anywhere and be begun again:
+
+    versions = stored versions of the slot              # read anew before each look: another process may have signed
+    facts = await chain.observe(slot, versions)
+    next_fee = None
+    if bump_due(versions, facts, offer, bump_after, now):
+        next_fee = chain.bump(slot, versions[-1].fee, await chain.market(versions[-1].fee.weight))
+    step = decide(slot, versions, facts, offer=offer, next_fee=next_fee, bump_after=bump_after, now=now)
+    OFFER: broadcast the stored bytes of version `step.offer`, then offer = offered(offer, step.offer, now, ...)
+    BUMP:  sign chain.draft(slot, step.fee), store it, go on      WAIT: sleep look_pause_s(...), go on
+    FINAL: settle with `step.final`                               HALT: halt the wallet with `step.reason`
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.intent import Decision, Intent
@@ -26,8 +37,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The scarce thing of one payout. `scarce` is the nonce (EVM); `fee_cap` in native base units, over all versions
-    together.
+    """The scarce thing of one payout. `scarce` is the nonce (EVM); `fee_cap` in native base units, for every version.
 
     `confirmations` is what makes its payments final, counted with the including block, fixed when the slot was planned.
     """
@@ -55,7 +65,7 @@ def hot_wallet_workflow_id(network: str, wallet: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """What a version offers: at most `price` native base units for each of `weight` units (gas), of which `tip` to
+    """What a version offers: at most `price` native base units for each of `weight` units of gas, of which `tip` to
     the producer.
     """
 
@@ -113,8 +123,9 @@ class SigningOrder:
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """A version seen in a canonical block, read back by hash. `delivered`: the expected effect was seen (Transfer
-    log, value moved).
+    """A version seen in a canonical block, read back by hash. `delivered`: exactly the expected effect was seen
+    (Transfer log, value moved). `strayed`: money left the wallet, but not as expected (a fee on transfer, another
+    amount); that is neither paid nor unpaid, and people must look.
     """
 
     block: int
@@ -122,6 +133,7 @@ class Inclusion:
     succeeded: bool
     delivered: bool
     fee_units: str
+    strayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +150,10 @@ class Sighting:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One look at a slot. `used`: every node says the slot is consumed at final depth; `consumer`: the txid that was
-    proven to have
-    consumed it (ours or a stranger's), None while unproven. `used` is read BEFORE the sightings, so a version that
-    gets mined in
-    between is never mistaken for a stranger. `final_block` is the highest block that counts as final for this slot."""
+    proven to have consumed it (ours or a stranger's), None while unproven. `used` is read BEFORE the sightings, so a
+    version that gets mined in between is never mistaken for a stranger. `final_block` is the highest block that counts
+    as final for this slot, by the slowest node. `complete`: every node answered; without it, "not used" says nothing.
+    """
 
     head: int
     final_block: int
@@ -149,6 +161,7 @@ class Facts:
     consumer: str | None
     sightings: tuple[Sighting, ...]
     at: datetime
+    complete: bool = True
 
 
 class Act(StrEnum):
@@ -172,10 +185,13 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next. OFFER: send the same bytes of version `offer` again. HALT carries the evidence in `reason`."""
+    """What to do next. OFFER: send the same bytes of version number `offer` again. BUMP: sign a new version at `fee`.
+    FINAL carries its proof. `reason` says why in a sentence; for HALT it is the evidence.
+    """
 
     act: Act
     offer: int | None = None
+    fee: Fee | None = None
     final: Final | None = None
     reason: str = ""
 
@@ -188,3 +204,165 @@ class Delivery:
     final: Final | None = None
     draft: Draft | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a deliverer remembers of offering version `number`: when it began, when it last did so, and whether a node
+    then called it underpriced. Losing this memory is harmless: the bytes go out once more and a bump comes later.
+    """
+
+    number: int
+    since: datetime
+    last: datetime
+    underpriced: bool = False
+
+
+def offered(before: Offer | None, number: int, now: datetime, *, underpriced: bool = False) -> Offer:
+    """The memory after version `number` was offered at `now`; `underpriced` when broadcast raised that code."""
+    since = before.since if before is not None and before.number == number else now
+    return Offer(number, since, now, underpriced)
+
+
+def decide(
+    slot: Slot,
+    versions: Sequence[Version],
+    facts: Facts,
+    *,
+    offer: Offer | None,
+    next_fee: Fee | None,
+    bump_after: timedelta,
+    now: datetime,
+    settled: Final | None = None,
+) -> Step:
+    """What the facts of ALL versions ask for next. Pure; a look may be late, repeated or cut short without harm.
+
+    `versions`: every stored version of the slot, oldest first. `next_fee`: the fee a bump would take, None when none is
+    due or a cap forbids it. `settled`: an earlier proven end of this slot, if there is one.
+
+    FINAL only when every node says that the slot is used at final depth and a version of ours is canonical there; a
+    stranger proven there halts; used without proof waits. A silence, a timeout or a missing receipt never moves money.
+    """
+    ours = {version.txid: version.number for version in versions}
+    included = [(s.txid, s.inclusion) for s in facts.sightings if s.inclusion is not None and s.txid in ours]
+    deep = [(txid, inclusion) for txid, inclusion in included if inclusion.block <= facts.final_block]
+
+    if evidence := _contradiction(slot, facts, deep, settled):
+        return Step(Act.HALT, reason=evidence)
+    if facts.used and deep:
+        return _conclude(slot, *deep[0])
+    if facts.used:
+        return _unproven(slot, facts, set(ours))
+    if included:
+        _, inclusion = included[0]
+        depth = max(0, facts.head - inclusion.block + 1)
+        return Step(Act.WAIT, reason=f"in block {inclusion.block}: {depth} of {slot.confirmations} confirmations")
+    if not versions:
+        return Step(Act.WAIT, reason="no version is signed yet")
+    return _press_on(slot, versions, facts, offer, next_fee, bump_after, now)
+
+
+def bump_due(
+    versions: Sequence[Version], facts: Facts, offer: Offer | None, bump_after: timedelta, now: datetime
+) -> bool:
+    """Whether the last version was on offer for long enough without any version being included. A version that a node
+    called underpriced gets a quarter of the patience.
+    """
+    if not versions or facts.used or any(s.inclusion for s in facts.sightings):
+        return False
+    if offer is None or offer.number != versions[-1].number:
+        return False
+    return now - offer.since >= (bump_after / 4 if offer.underpriced else bump_after)
+
+
+def inclusion(facts: Facts) -> tuple[str, Inclusion] | None:
+    """The version (txid) that a canonical block holds now, and where; None while no node shows one."""
+    return next(((s.txid, s.inclusion) for s in facts.sightings if s.inclusion is not None), None)
+
+
+def foreign_use(next_of_ours: int, latest: int, pending: int) -> str | None:
+    """Why the wallet must halt: the nodes count more transactions of the key than we ever planned slots for. None when
+    they do not. `next_of_ours` is the scarce number that the next slot would take; never fast-forward it instead.
+    """
+    if max(latest, pending) <= next_of_ours:
+        return None
+    return (
+        f"the network counts {latest} transactions of this key (pending: {pending}) but our next slot is "
+        f"{next_of_ours}: the key is used elsewhere"
+    )
+
+
+LOOK_PAUSE_MIN_S = 0.02
+LOOK_PAUSE_MAX_S = 15.0
+
+
+def look_pause_s(block_time_ms: int, quiet_looks: int) -> float:
+    """Seconds to rest before the next look after `quiet_looks` looks in a row that said nothing new: quick at first,
+    doubling up to a quarter of the block time, and never longer than LOOK_PAUSE_MAX_S.
+    """
+    most = min(max(block_time_ms / 4000, LOOK_PAUSE_MIN_S), LOOK_PAUSE_MAX_S)
+    return float(min(most, LOOK_PAUSE_MIN_S * 2 ** min(max(quiet_looks, 0), 16)))
+
+
+def _contradiction(
+    slot: Slot, facts: Facts, deep: Sequence[tuple[str, Inclusion]], settled: Final | None
+) -> str | None:
+    """Evidence that finality itself was broken, or None. Only what was seen counts; what is merely missing does not."""
+    if len({txid for txid, _ in deep}) > 1:
+        return f"slot {slot.id}: two versions are both reported final: {' and '.join(txid for txid, _ in deep)}"
+    if settled is None or facts.final_block < settled.block:
+        return None
+    if deep and (deep[0][0], deep[0][1].block_hash) != (settled.txid, settled.block_hash):
+        return (
+            f"slot {slot.id}: {settled.txid} was final in block {settled.block_hash}, "
+            f"now {deep[0][0]} is final in block {deep[0][1].block_hash}"
+        )
+    if facts.complete and not facts.used:
+        return f"slot {slot.id}: {settled.txid} was final in block {settled.block}, now it is unused at that depth"
+    return None
+
+
+def _conclude(slot: Slot, txid: str, seen: Inclusion) -> Step:
+    if seen.strayed:
+        return Step(
+            Act.HALT, reason=f"slot {slot.id}: {txid} is final, but money left the wallet otherwise than was ordered"
+        )
+    paid = seen.succeeded and seen.delivered
+    final = Final(txid, seen.block, seen.block_hash, paid, seen.fee_units)
+    why = "paid" if paid else "failed on chain: nothing was paid" if not seen.succeeded else "nothing was delivered"
+    return Step(Act.FINAL, final=final, reason=f"final in block {seen.block}: {why}")
+
+
+def _unproven(slot: Slot, facts: Facts, ours: set[str]) -> Step:
+    if facts.consumer is not None and facts.consumer not in ours:
+        return Step(
+            Act.HALT,
+            reason=f"slot {slot.id} was consumed at final depth by {facts.consumer}, which is none of our versions",
+        )
+    proven = "one of ours, whose receipt is withheld" if facts.consumer else "nobody proven yet"
+    return Step(Act.WAIT, reason=f"the slot is used at final depth by {proven}: ask again")
+
+
+def _press_on(
+    slot: Slot,
+    versions: Sequence[Version],
+    facts: Facts,
+    offer: Offer | None,
+    next_fee: Fee | None,
+    bump_after: timedelta,
+    now: datetime,
+) -> Step:
+    """Nothing is included: offer more, offer again, or wait for the network."""
+    last = versions[-1]
+    why = f"version {last.number} is not included"
+    if bump_due(versions, facts, offer, bump_after, now):
+        if next_fee is not None and next_fee.most <= int(slot.fee_cap):
+            return Step(Act.BUMP, fee=next_fee, reason=f"{why} at a price of {last.fee.price}")
+        why += "; no higher fee is possible now within the caps"
+    if offer is None or offer.number != last.number:
+        return Step(Act.OFFER, offer=last.number, reason=f"version {last.number} was not offered yet")
+    if not any(s.known for s in facts.sightings if s.txid == last.txid):
+        return Step(Act.OFFER, offer=last.number, reason=f"{why}; no node knows it")
+    if now - offer.last >= bump_after / 2:
+        return Step(Act.OFFER, offer=last.number, reason=f"{why}; offered again, because nodes forget")
+    return Step(Act.WAIT, reason=why)

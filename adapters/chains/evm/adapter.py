@@ -1,0 +1,155 @@
+"""An EVM network as the rules see it: implements `domain.ports.Chain` over JSON-RPC nodes."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from adapters.chains.evm import address, replies, tx
+from adapters.chains.evm.look import Lookout
+from adapters.chains.evm.receipts import number
+from adapters.chains.evm.rpc import Answer, Call, Nodes, NodeSaysNo, NodeSilent, open_nodes
+from domain import fee as fees
+from domain.asset import Asset
+from domain.errors import Refused, StrongroomError, Unavailable
+from domain.money import Amount
+from domain.network import Network
+from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
+from domain.ports import Chain
+
+FEE_HISTORY_BLOCKS = 5
+FEE_PERCENTILE = 50
+BROADCAST_GRACE_S = 0.25  # once one node has it, the others may take this much longer; they get it by gossip anyway
+
+
+class EvmChain:
+    """One EVM network. `own_addresses` are ours and may not be paid; `assets` are all that we know, by id."""
+
+    def __init__(
+        self, network: Network, assets: Mapping[str, Asset], nodes: Nodes, own_addresses: Collection[str]
+    ) -> None:
+        self._network = network
+        self._assets = assets
+        self._nodes = nodes
+        self._lookout = Lookout(nodes, network, assets)
+        self._ours = frozenset(own.lower() for own in own_addresses)
+        self._contracts = frozenset(asset.contract.lower() for asset in assets.values() if asset.contract)
+
+    @property
+    def network(self) -> Network:
+        return self._network
+
+    def check_address(self, text: str, asset: Asset) -> str:
+        return address.check(text, network=asset.network, token_contracts=self._contracts, ours=self._ours)
+
+    async def quote(self, payments: Sequence[Payment], wallet: str) -> Fee:
+        """The gas is estimated for this very call, from the wallet, with a margin: code at the recipient may cost
+        more than a plain transfer. All in one round trip.
+        """
+        what = tx.payload(tuple(payments), self._assets)
+        asset = self._assets[payments[0].asset]
+        history, has, estimate = await self._nodes.ask(
+            _fee_history(), _balance_call(asset, wallet), Call("eth_estimateGas", (what.rpc(wallet),))
+        )
+        # A short wallet is our own matter and passes; it must not look like a payment that can never work.
+        if _quantity(has) < int(payments[0].amount) or replies.received(estimate) is replies.Reception.WALLET_SHORT:
+            raise Unavailable(
+                "WALLET_SHORT", f"The hot wallet lacks {asset.code}; the payment waits for its refill.", asset=asset.id
+            )
+        if isinstance(estimate, NodeSaysNo):
+            raise _cannot_pay(estimate, asset)
+        return self._chosen(history, fees.with_margin(_quantity(estimate)))
+
+    async def market(self, weight: int) -> Fee:
+        [history] = await self._nodes.ask(_fee_history())
+        return self._chosen(history, weight)
+
+    def draft(self, slot: Slot, fee: Fee) -> Draft:
+        return tx.draft(slot, fee, self._network.chain_id, self._assets)
+
+    def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
+        return fees.bump(last, market, self._network.fees, int(slot.fee_cap))
+
+    async def broadcast(self, version: Version) -> None:
+        answers = await self._nodes.tell(Call("eth_sendRawTransaction", (version.raw,)), BROADCAST_GRACE_S)
+        replies.judge(answers, version.txid)
+
+    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+        return await self._lookout.look(slot, versions)
+
+    async def next_scarce(self, wallet: str) -> tuple[int, int]:
+        counts = await self._nodes.ask_every(
+            Call("eth_getTransactionCount", (wallet, "latest")), Call("eth_getTransactionCount", (wallet, "pending"))
+        )
+        return max(_quantity(latest) for latest, _ in counts), max(_quantity(pending) for _, pending in counts)
+
+    async def balance(self, asset: Asset, address: str) -> Amount:
+        said = await self._nodes.ask_every(_balance_call(asset, address))
+        return Amount(min(_quantity(answer) for [answer] in said), asset)
+
+    async def head(self) -> int:
+        [head] = await self._nodes.ask(Call("eth_blockNumber"))
+        return _quantity(head)
+
+    def _chosen(self, history: Answer, weight: int) -> Fee:
+        rules = self._network.fees
+        market = _market(history)
+        chosen = fees.choose(market, weight, rules, rules.network_fee_cap)
+        if chosen is None:
+            raise Refused(
+                "FEE_ABOVE_CAP",
+                "The network costs more now than its caps allow; the payment waits until it is cheaper.",
+                network=self._network.id,
+                base=str(market.base),
+                tip=str(market.tip),
+                weight=weight,
+            )
+        return chosen
+
+
+@asynccontextmanager
+async def open_evm(
+    network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str]
+) -> AsyncIterator[Chain]:
+    """An EVM network through the nodes at `node_urls`; each must name the network's chain id before it is believed."""
+    async with open_nodes(node_urls, network.chain_id) as nodes:
+        yield EvmChain(network, assets, nodes, own_addresses)
+
+
+def _cannot_pay(refusal: NodeSaysNo, asset: Asset) -> StrongroomError:
+    """Why the simulation failed: final when the call itself fails, else only this node's opinion of now."""
+    if not replies.reverted(refusal):
+        return Unavailable("NODE_REFUSED", f"A node would not simulate the payment: {refusal.message}")
+    reason = replies.revert_reason(refusal)
+    return Refused(
+        "PAYMENT_REVERTS", f"The network would reject this payment: {reason}.", asset=asset.id, reason=reason
+    )
+
+
+def _fee_history() -> Call:
+    return Call("eth_feeHistory", (hex(FEE_HISTORY_BLOCKS), "latest", [FEE_PERCENTILE]))
+
+
+def _balance_call(asset: Asset, address: str) -> Call:
+    if asset.contract is None:
+        return Call("eth_getBalance", (address, "latest"))
+    return Call("eth_call", ({"to": asset.contract, "data": tx.balance_query(address)}, "latest"))
+
+
+def _market(history: Answer) -> fees.Market:
+    try:
+        base = number(history["baseFeePerGas"][-1])
+        return fees.read_market(base, [number(reward) for [reward] in history.get("reward") or []])
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise _garbled(history) from None
+
+
+def _quantity(answer: Answer) -> int:
+    """An answer as a number. Raises NodeSilent for a node's refusal or anything that is no number."""
+    try:
+        return number(answer)
+    except (TypeError, ValueError):
+        raise _garbled(answer) from None
+
+
+def _garbled(answer: Answer) -> NodeSilent:
+    words = f": {answer.message}" if isinstance(answer, NodeSaysNo) else ""
+    return NodeSilent("NODE_GARBLED", f"A node gave no usable answer to a read{words}.")

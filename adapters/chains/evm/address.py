@@ -1,0 +1,67 @@
+"""Which addresses may be paid. Pure; what a client typed is never repeated in an error, it may be a secret."""
+
+import re
+from collections.abc import Collection
+
+from eth_utils.address import to_checksum_address
+
+from domain.errors import Refused
+
+_EVM = re.compile(r"0x[0-9a-fA-F]{40}")
+_BASE58 = "[1-9A-HJ-NP-Za-km-z]"
+# What people paste by mistake, by the shape of the text: the network is only named, never believed.
+_ELSEWHERE = (
+    ("TRON", re.compile(rf"T{_BASE58}{{33}}|41[0-9a-fA-F]{{40}}")),
+    ("Bitcoin", re.compile(r"(bc|tb|bcrt)1[02-9ac-hj-np-z]{8,87}", re.IGNORECASE)),
+    ("Bitcoin", re.compile(rf"[123mn]{_BASE58}{{25,34}}")),
+)
+_PRECOMPILES = frozenset(range(0x1, 0x12)) | {0x100}  # Osaka: 0x1..0x11, and P256VERIFY of EIP-7951
+
+
+def check(text: str, *, network: str, token_contracts: Collection[str], ours: Collection[str]) -> str:
+    """The EIP-55 form of a recipient. `token_contracts` and `ours` are lower-case addresses that may not be paid.
+
+    Capitals must be right (EIP-55); all small letters carry no checksum and are taken. Raises Refused
+    ADDRESS_MALFORMED, ADDRESS_WRONG_NETWORK, ADDRESS_CHECKSUM, ADDRESS_ZERO, ADDRESS_PRECOMPILE,
+    ADDRESS_TOKEN_CONTRACT or ADDRESS_OURS.
+    """
+    if not _EVM.fullmatch(text):
+        raise _malformed(text, network)
+    address = str(to_checksum_address(text.lower()))
+    if text not in (address, text.lower()):
+        raise Refused(
+            "ADDRESS_CHECKSUM",
+            "The capital letters of this address do not fit it (EIP-55): copy it again, at least one digit is wrong.",
+            network=network,
+        )
+    number = int(text, 16)
+    if number == 0:
+        raise Refused("ADDRESS_ZERO", "Nobody owns the zero address; money sent there is lost.", network=network)
+    if number in _PRECOMPILES:
+        raise Refused(
+            "ADDRESS_PRECOMPILE",
+            "This address belongs to the network itself; money sent there is lost.",
+            network=network,
+        )
+    if text.lower() in token_contracts:
+        raise Refused(
+            "ADDRESS_TOKEN_CONTRACT",
+            "This is the contract of a token, not a wallet; write the recipient's own address.",
+            network=network,
+        )
+    if text.lower() in ours:
+        raise Refused("ADDRESS_OURS", "This address is ours; transfer between accounts instead.", network=network)
+    return address
+
+
+def _malformed(text: str, network: str) -> Refused:
+    for name, shape in _ELSEWHERE:
+        if shape.fullmatch(text):
+            return Refused(
+                "ADDRESS_WRONG_NETWORK",
+                f"This looks like an address of {name}; choose that network, or write one of {network}.",
+                network=network,
+                looks_like=name,
+            )
+    hint = " Names are not looked up." if text.endswith(".eth") else ""
+    return Refused("ADDRESS_MALFORMED", f"Write the address as 0x and 40 hexadecimal digits.{hint}", network=network)

@@ -1,0 +1,270 @@
+"""One look at a slot: the facts of all of its versions by all nodes, in the one order that makes them safe.
+
+First the nonce at the pinned final block, then the receipts. A version mined in between can then only look unproven,
+never like a stranger's. A receipt counts when its block is canonical by its hash on every node that has that height.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from adapters.chains.evm.receipts import Expected, expected, number, read_inclusion
+from adapters.chains.evm.rpc import Answer, Call, Nodes, NodeSaysNo, NodeSilent
+from domain.asset import Asset
+from domain.errors import Unavailable
+from domain.network import Network
+from domain.payout import Facts, Inclusion, Sighting, Slot, Version
+
+SEEN_MAX = 4096
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """A read that all who wait for it share. Whoever asks gets a value whose reading began after they asked."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._read = read
+        self._lock = asyncio.Lock()
+        self._begun = 0
+        self._done = 0
+        self._outcome: T | Unavailable | None = None
+
+    async def __call__(self) -> T:
+        ticket = self._begun + 1
+        async with self._lock:
+            if self._done < ticket:
+                self._begun += 1
+                try:
+                    self._outcome = await self._read()
+                except Unavailable as error:
+                    self._outcome = error
+                self._done = self._begun
+            if isinstance(self._outcome, Unavailable):
+                raise self._outcome
+            assert self._outcome is not None
+            return self._outcome
+
+
+@dataclass(slots=True)
+class Pulse:
+    """Where every node stands, in the order of the nodes; None for one that did not answer. `finalized`: the height of
+    its finalized block, where the network has that tag; `latest`: how many transactions of the wallet it counts at its
+    head; `pinned`: the same at a height, read once.
+    """
+
+    heads: Sequence[int | None]
+    finalized: Sequence[int | None]
+    latest: Sequence[int | None]
+    pinned: dict[int, Sequence[int | None]] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def head(self) -> int:
+        """The lowest head: what every answering node has."""
+        return min(head for head in self.heads if head is not None)
+
+    def final_block(self, confirmations: int, by_tag: bool) -> int:
+        """The highest block that is final by the slowest node's word; below zero when nothing is."""
+        deep = self.head - confirmations + 1
+        return min([deep, *(at for at in self.finalized if at is not None)]) if by_tag else deep
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One node's answers: the inclusion its receipts claim and which versions it knows, by txid; hashes by height."""
+
+    claims: Mapping[str, Inclusion]
+    known: frozenset[str]
+    hashes: Mapping[int, str | None]
+
+
+class Lookout:
+    """Looks at slots. Slots of one wallet that are looked at together share the reads that are the same for all."""
+
+    def __init__(self, nodes: Nodes, network: Network, assets: Mapping[str, Asset]) -> None:
+        self._nodes = nodes
+        self._network = network
+        self._assets = assets
+        self._pulses: dict[str, Shared[Pulse]] = {}
+        self._seen: dict[str, int] = {}  # txid -> block of its last receipt: a guess that saves a round trip
+
+    async def look(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+        """See `domain.ports.Chain.observe`. Raises Unavailable when no node answers."""
+        at = datetime.now(UTC)
+        pulse = await self._pulse(slot.wallet)
+        final_block = pulse.final_block(slot.confirmations, self._network.needs_finalized_tag)
+        used, complete = await self._used(pulse, slot, final_block)
+        views = await self._views(pulse, slot, [version.txid for version in versions])
+        if None in views:
+            used = complete = False
+        sightings = tuple(self._sighting(version.txid, [v for v in views if v], final_block) for version in versions)
+        consumer = None
+        if used and not any(sighting.inclusion for sighting in sightings):
+            consumer = await self._consumer(slot, final_block)
+        return Facts(pulse.head, final_block, used, consumer, sightings, at, complete)
+
+    async def _pulse(self, wallet: str) -> Pulse:
+        shared = self._pulses.setdefault(wallet, Shared(lambda: self._read_pulse(wallet)))
+        return await shared()
+
+    async def _read_pulse(self, wallet: str) -> Pulse:
+        calls = [Call("eth_blockNumber"), Call("eth_getTransactionCount", (wallet, "latest"))]
+        if self._network.needs_finalized_tag:
+            calls.append(Call("eth_getBlockByNumber", ("finalized", False)))
+        said = await self._nodes.ask_all(*calls)
+        rows = [_quantities(answers) for answers in said]
+        if all(row is None for row in rows):
+            raise _silence(said)
+        tagged = _column(rows, 2) if self._network.needs_finalized_tag else []
+        return Pulse(heads=_column(rows, 0), finalized=tagged, latest=_column(rows, 1))
+
+    async def _used(self, pulse: Pulse, slot: Slot, final_block: int) -> tuple[bool, bool]:
+        """(every node says the nonce is used at `final_block`, every node answered about that depth)."""
+        nonce = int(slot.scarce)
+        if final_block < 0 or any(count is None or count <= nonce for count in pulse.latest):
+            return False, False  # not even used at some node's head: the depth need not be asked for
+
+        async with pulse.lock:
+            if final_block not in pulse.pinned:
+                said = await self._nodes.ask_all(Call("eth_getTransactionCount", (slot.wallet, hex(final_block))))
+                pulse.pinned[final_block] = _column([_quantities(answers) for answers in said], 0)
+        counts = pulse.pinned[final_block]
+        return all(count is not None and count > nonce for count in counts), None not in counts
+
+    async def _views(self, pulse: Pulse, slot: Slot, txids: Sequence[str]) -> list[View | None]:
+        """What each node says of the versions, in the order of the nodes; None for one that did not answer."""
+        if not txids:
+            return []
+        effect = expected(slot, self._assets)
+        guesses = {self._seen[txid] for txid in txids if txid in self._seen}
+        if any(count is not None and count > int(slot.scarce) for count in pulse.latest):
+            guesses.add(pulse.head)
+        heights = sorted(guesses)
+        first = await self._nodes.ask_all(
+            *(Call("eth_getTransactionReceipt", (txid,)) for txid in txids),
+            *(Call("eth_getTransactionByHash", (txid,)) for txid in txids),
+            *_headers(heights),
+        )
+        views = [_view(answers, txids, heights, effect) for answers in first]
+        if all(view is None for view in views):
+            raise _silence(first)
+        claimed = {claim.block for view in views if view for claim in view.claims.values()}
+        if missing := sorted(claimed - guesses):
+            second = await self._nodes.ask_all(*_headers(missing))
+            views = [_with_hashes(view, answers, missing) for view, answers in zip(views, second, strict=True)]
+        return views
+
+    def _sighting(self, txid: str, views: Sequence[View], final_block: int) -> Sighting:
+        claims = {view.claims[txid] for view in views if txid in view.claims}
+        inclusion = next(iter(claims)) if len(claims) == 1 else None
+        if inclusion is not None:
+            self._remember(txid, inclusion.block)
+            if not _canonical(inclusion, [view.hashes.get(inclusion.block) for view in views], final_block):
+                inclusion = None
+        return Sighting(txid, known=bool(claims) or any(txid in view.known for view in views), inclusion=inclusion)
+
+    def _remember(self, txid: str, block: int) -> None:
+        if len(self._seen) >= SEEN_MAX:
+            self._seen.clear()
+        self._seen[txid] = block
+
+    async def _consumer(self, slot: Slot, final_block: int) -> str | None:
+        """The very transaction that used the nonce at or below `final_block`, read from its block; None while no node
+        can prove one (old states pruned, or a node that contradicts itself).
+        """
+        nonce = int(slot.scarce)
+        try:
+            low, high, stride = final_block - 1, final_block, 1
+            while low >= 0 and await self._count(slot.wallet, low) > nonce:
+                low, high, stride = low - stride, low, stride * 2
+            low = max(low, -1)  # at `low` the nonce was free (or nothing was there yet), at `high` it is used
+            while high - low > 1:
+                middle = (low + high) // 2
+                if await self._count(slot.wallet, middle) > nonce:
+                    high = middle
+                else:
+                    low = middle
+            [block] = await self._nodes.ask(Call("eth_getBlockByNumber", (hex(high), True)))
+            if block is None or isinstance(block, NodeSaysNo):
+                return None
+            return next(
+                (
+                    str(tx["hash"])
+                    for tx in block["transactions"]
+                    if str(tx["from"]).lower() == slot.wallet.lower() and number(tx["nonce"]) == nonce
+                ),
+                None,
+            )
+        except (Unavailable, KeyError, TypeError, ValueError):
+            return None
+
+    async def _count(self, wallet: str, block: int) -> int:
+        [answer] = await self._nodes.ask(Call("eth_getTransactionCount", (wallet, hex(block))))
+        return number(answer)
+
+
+def _canonical(inclusion: Inclusion, hashes: Sequence[str | None], final_block: int) -> bool:
+    """Whether no node has another block at that height; at final depth none may be without it either."""
+    if inclusion.block_hash not in hashes or any(h not in (None, inclusion.block_hash) for h in hashes):
+        return False
+    return inclusion.block > final_block or None not in hashes
+
+
+def _headers(heights: Sequence[int]) -> list[Call]:
+    return [Call("eth_getBlockByNumber", (hex(height), False)) for height in heights]
+
+
+def _view(
+    answers: list[Answer] | NodeSilent, txids: Sequence[str], heights: Sequence[int], effect: Expected
+) -> View | None:
+    if isinstance(answers, NodeSilent) or any(isinstance(answer, NodeSaysNo) for answer in answers):
+        return None
+    count = len(txids)
+    receipts = zip(txids, answers[:count], strict=True)
+    transactions = zip(txids, answers[count : 2 * count], strict=True)
+    try:
+        claims = {txid: read_inclusion(receipt, effect) for txid, receipt in receipts if receipt is not None}
+        known = frozenset(txid for txid, transaction in transactions if transaction is not None)
+        return View(claims, known, _hashes(answers[2 * count :], heights))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _with_hashes(view: View | None, answers: list[Answer] | NodeSilent, heights: Sequence[int]) -> View | None:
+    if view is None or isinstance(answers, NodeSilent):
+        return None
+    try:
+        return View(view.claims, view.known, {**view.hashes, **_hashes(answers, heights)})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _hashes(blocks: Sequence[Answer], heights: Sequence[int]) -> dict[int, str | None]:
+    return {
+        height: None if block is None else str(block["hash"]).lower()
+        for height, block in zip(heights, blocks, strict=True)
+    }
+
+
+def _column(rows: Sequence[list[int] | None], at: int) -> list[int | None]:
+    return [None if row is None else row[at] for row in rows]
+
+
+def _quantities(answers: list[Answer] | NodeSilent) -> list[int] | None:
+    """Each answer as a number (a block: its height), or None when the node did not answer them all."""
+    if isinstance(answers, NodeSilent):
+        return None
+    try:
+        return [number(answer["number"] if isinstance(answer, dict) else answer) for answer in answers]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _silence(said: Sequence[list[Answer] | NodeSilent]) -> Unavailable:
+    """Why nothing can be said: the first node's own words."""
+    return next(
+        (answers for answers in said if isinstance(answers, NodeSilent)),
+        NodeSilent("NODE_GARBLED", "No node gave a usable answer."),
+    )

@@ -1,0 +1,232 @@
+"""JSON-RPC 2.0 over HTTP to several nodes of one network.
+
+A read may be asked again and of another node; what is told to a node is said exactly once, because a lost answer is
+not a lost transaction. A node's refusal of one call in a batch is that call's answer and spoils no other. No URL ever
+reaches an error or a trace: providers put their keys there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from opentelemetry import trace
+
+from domain.errors import Unavailable
+
+CALL_TIMEOUT_S = 5.0
+READ_TRIES = 3
+BACKOFF_FIRST_S = 0.1
+REPLY_BYTES_MAX = 16 * 2**20
+REFUSAL_CHARS_MAX = 300
+
+_tracer = trace.get_tracer("strongroom.chains.evm")
+_dice = SystemRandom()
+
+
+class NodeSilent(Unavailable):
+    """A node gave no usable answer: cut off, too slow, too busy, too big or garbled. What was told may have arrived."""
+
+
+class NodeSaysNo(Exception):
+    """A node's JSON-RPC error: its number, its words, and the bytes a revert left behind (hex) if any."""
+
+    def __init__(self, number: int, message: str, data: str | None = None) -> None:
+        super().__init__(f"{number}: {message}")
+        self.number = number
+        self.message = message
+        self.data = data
+
+    @property
+    def busy(self) -> bool:
+        """A limit of the provider, not an answer about the chain."""
+        words = ("rate limit", "too many requests", "limit exceeded", "request limit", "capacity")
+        return self.number in (-32005, 429) or any(word in self.message.lower() for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    method: str
+    params: tuple[Any, ...] = ()
+
+
+# What one call came to: its JSON result, or the node's refusal of it.
+Answer: TypeAlias = Any
+
+
+class Node:
+    """One endpoint. Before its first answer is believed it must name the right chain."""
+
+    def __init__(self, url: str, chain_id: int, session: aiohttp.ClientSession) -> None:
+        parts = urlsplit(url)
+        self.host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        self._url = url
+        self._session = session
+        self._chain_id = chain_id
+        self._recognised = False
+
+    async def post(self, calls: Sequence[Call]) -> list[Answer]:
+        """One HTTP request, said once; an answer for each call in order. Raises NodeSilent."""
+        if not self._recognised:
+            await self._recognise()
+        return await self._post(calls)
+
+    async def _recognise(self) -> None:
+        [named] = await self._post([Call("eth_chainId")])
+        if named != hex(self._chain_id):
+            raise self._silent("NODE_WRONG_CHAIN", f"names its chain {named}, not {hex(self._chain_id)}")
+        self._recognised = True
+
+    async def _post(self, calls: Sequence[Call]) -> list[Answer]:
+        names = ",".join(dict.fromkeys(call.method for call in calls))
+        attributes: dict[str, str | int] = {
+            "rpc.system": "jsonrpc",
+            "rpc.method": names,
+            "server.address": self.host,
+            "rpc.calls": len(calls),
+        }
+        with _tracer.start_as_current_span(f"node {names}", kind=trace.SpanKind.CLIENT, attributes=attributes):
+            rows = [
+                {"jsonrpc": "2.0", "id": at, "method": call.method, "params": call.params}
+                for at, call in enumerate(calls)
+            ]
+            reply = await self._exchange(orjson.dumps(rows if len(rows) > 1 else rows[0]))
+            return self._answers(reply, len(calls))
+
+    async def _exchange(self, body: bytes) -> bytes:
+        try:
+            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+                if response.status != 200:
+                    raise self._silent("NODE_BUSY", f"answered HTTP {response.status}")
+                reply = bytearray()
+                async for chunk in response.content.iter_any():
+                    reply += chunk
+                    if len(reply) > REPLY_BYTES_MAX:
+                        raise self._silent("NODE_GARBLED", f"answered more than {REPLY_BYTES_MAX} bytes")
+                return bytes(reply)
+        except TimeoutError:
+            raise self._silent("NODE_SLOW", "did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._silent("NODE_SILENT", f"gave no answer ({type(error).__name__})") from None
+
+    def _answers(self, reply: bytes, count: int) -> list[Answer]:
+        try:
+            parsed = orjson.loads(reply)
+            rows = parsed if isinstance(parsed, list) else [parsed]
+            by_id = {row.get("id"): _answer(row) for row in rows}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._silent("NODE_GARBLED", "answered something that is no JSON-RPC") from None
+        if any(isinstance(answer, NodeSaysNo) and answer.busy for answer in by_id.values()):
+            raise self._silent("NODE_BUSY", "is at a limit")
+        if any(at not in by_id for at in range(count)):
+            raise self._silent("NODE_GARBLED", "left a call without an answer")
+        return [by_id[at] for at in range(count)]
+
+    def _silent(self, code: str, what: str) -> NodeSilent:
+        return NodeSilent(code, f"The node at {self.host} {what}.", node=self.host)
+
+
+def _answer(row: Any) -> Answer:
+    error = row.get("error")
+    if error is None:
+        return row["result"]
+    data = error.get("data")
+    message = str(error.get("message", ""))[:REFUSAL_CHARS_MAX]
+    return NodeSaysNo(int(error.get("code", 0)), message, data if isinstance(data, str) else None)
+
+
+class Nodes:
+    """All nodes of one network, read with failover or each in its own right."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        if not nodes:
+            raise ValueError("a network needs at least one node URL")
+        self._nodes = list(nodes)
+        self._preferred = 0
+
+    async def ask(self, *calls: Call) -> list[Answer]:
+        """A plain read: any node's answers will do. Raises NodeSilent once every node was asked READ_TRIES times."""
+        for attempt in range(READ_TRIES):
+            for turn in range(len(self._nodes)):
+                at = (self._preferred + turn) % len(self._nodes)
+                try:
+                    answers = await self._nodes[at].post(calls)
+                except NodeSilent as error:
+                    last = error
+                    continue
+                self._preferred = at
+                return answers
+            if attempt + 1 < READ_TRIES:
+                await _back_off(attempt)
+        raise last
+
+    async def ask_all(self, *calls: Call) -> list[list[Answer] | NodeSilent]:
+        """The same read of every node, in the order of the nodes: its answers, or why there are none."""
+        return await asyncio.gather(*(_ask_one(node, calls) for node in self._nodes))
+
+    async def ask_every(self, *calls: Call) -> list[list[Answer]]:
+        """A quorum read: every node's answers. Raises NodeSilent when a single one is missing."""
+        said = await self.ask_all(*calls)
+        for answers in said:
+            if isinstance(answers, NodeSilent):
+                raise answers
+        return [answers for answers in said if not isinstance(answers, NodeSilent)]
+
+    async def tell(self, call: Call, grace_s: float) -> list[Answer | NodeSilent]:
+        """Says `call` once to every node. Once one of them agreed, the others have `grace_s` more to answer; who has
+        not answered by then counts as silent.
+        """
+        tasks = [asyncio.create_task(_tell_one(node, call)) for node in self._nodes]
+        try:
+            waiting = set(tasks)
+            agreed = False
+            while waiting:
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=grace_s if agreed else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if agreed and not done:
+                    break
+                agreed = agreed or any(not isinstance(task.result(), NodeSaysNo | NodeSilent) for task in done)
+            late = NodeSilent("NODE_SILENT", "The node did not answer while another one already had.")
+            return [task.result() if task.done() else late for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _ask_one(node: Node, calls: Sequence[Call]) -> list[Answer] | NodeSilent:
+    """One node's answers; a quick failure is tried once more, a slow one is not waited for twice."""
+    for attempt in range(2):
+        try:
+            return await node.post(calls)
+        except NodeSilent as error:
+            if attempt or error.code == "NODE_SLOW":
+                return error
+            await _back_off(attempt)
+    raise AssertionError("unreachable")
+
+
+async def _tell_one(node: Node, call: Call) -> Answer | NodeSilent:
+    try:
+        [answer] = await node.post([call])
+        return answer
+    except NodeSilent as error:
+        return error
+
+
+async def _back_off(attempt: int) -> None:
+    await asyncio.sleep(BACKOFF_FIRST_S * 2**attempt * _dice.uniform(0.5, 1.0))
+
+
+@asynccontextmanager
+async def open_nodes(urls: Sequence[str], chain_id: int, timeout_s: float = CALL_TIMEOUT_S) -> AsyncIterator[Nodes]:
+    """Nodes on one shared connection pool; nothing is sent before the first call."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    headers = {"content-type": "application/json"}
+    async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+        yield Nodes([Node(url, chain_id, session) for url in urls])

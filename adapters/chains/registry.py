@@ -1,0 +1,21 @@
+"""Which family of networks is spoken to by which adapter."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from adapters.chains.evm.adapter import open_evm
+from domain.asset import Asset
+from domain.network import Network
+from domain.ports import Chain
+
+
+class Opener(Protocol):
+    def __call__(
+        self, network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str]
+    ) -> AbstractAsyncContextManager[Chain]: ...
+
+
+REGISTRY: Mapping[str, Opener] = {
+    "evm": open_evm,
+}
