@@ -1,0 +1,40 @@
+"""The `strongroom` command: nouns, then verbs.
+
+To add one: write `ops/cli/<name>.py` with either `app: typer.Typer` (a noun with verbs) or `def command(...)` (a single
+command; `SETTINGS`, if there, goes to `Typer.command`), and a row in COMMANDS. The module is imported only when its
+command is called, so `--help` stays quick; a row whose module is not there is not shown. Import what is heavy inside
+the functions.
+"""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One command: its name, the module that holds it, and its line in `strongroom --help`."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Row("up", "ops.cli.up", "Start everything and keep it alive; Ctrl-C drains."),
+    Row("down", "ops.cli.down", "Stop what `up` started, in order."),
+    Row("status", "ops.cli.status", "What runs, since when, and where it is reached."),
+    Row("doctor", "ops.cli.doctor", "Check this machine and what runs on it."),
+    Row("logs", "ops.cli.logs", "Show the logs of a part, or of all."),
+    Row("demo", "ops.cli.demo", "Pay real withdrawals on the local networks and show the result."),
+    Row("bench", "ops.cli.bench", "Measure ours against the barest equivalent."),
+    Row("withdrawal", "ops.cli.withdrawal", "Ask for, look at, approve and reject withdrawals."),
+    Row("approver", "ops.cli.approver", "Keys of approvers, and signing decisions."),
+    Row("wallet", "ops.cli.wallet", "Make hot wallets' keys on the signer's machine."),
+    Row("key", "ops.cli.key", "API keys."),
+    Row("seed", "ops.cli.seed", "Accounts and balances to play with."),
+    Row("worker", "ops.cli.worker", "Worker processes."),
+    Row("api", "ops.cli.api", "Serve the REST API."),
+    Row("migrate", "ops.cli.migrate", "Bring database schema and Temporal namespace up to date."),
+    Row("openapi", "ops.cli.openapi", "Write the description of the REST API."),
+    Row("config", "ops.cli.config", "Show, check and document the settings."),
+    Row("test", "ops.cli.test", "Run the test suite."),
+    Row("version", "ops.cli.version", "Print the version."),
+)

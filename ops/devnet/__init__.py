@@ -1,0 +1,1 @@
+"""The local networks: everything that `strongroom up` starts beside our own processes."""

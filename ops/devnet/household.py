@@ -1,0 +1,130 @@
+"""The people, keys and opening balances of the local installation; not for production, and harmless to repeat.
+
+Clients alice and bob, three approvers (ann, ben, cat), an operator and an auditor. Their API keys stand in
+`<state>/keys/api.json`, the approvers' private keys in `<state>/approvers/`: on one machine for the convenience of a
+demonstration, where a real approver would keep theirs to themselves.
+"""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adapters import codec, roster
+from adapters.catalogue import load
+from adapters.settings import Settings
+from domain.ledger import chart
+from domain.money import Amount
+
+NETWORK = "ethereum"
+CLIENTS = ("alice", "bob")
+APPROVERS = ("ann", "ben", "cat")
+STAFF = {"operator": "operator", "auditor": "auditor"}
+
+# Whole coins: gas for thousands of payouts, and enough USDT that nobody waits for a refill.
+LOCAL_SCRYPT_N = 2**14  # a start in a fraction of a second; production keystores take the full strength
+WALLET_ETH, WALLET_USDT = "5000", "10000000"
+OPENING = {"alice": {"USDT-ETHEREUM": "1000000", "ETH-ETHEREUM": "500"}, "bob": {"USDT-ETHEREUM": "100"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """Where the local installation keeps what its people hold."""
+
+    state: Path
+
+    @property
+    def api_keys(self) -> Path:
+        return self.state / "keys" / "api.json"
+
+    def approver_key(self, name: str) -> Path:
+        return self.state / "approvers" / f"{name}.key"
+
+    def keys(self) -> dict[str, str]:
+        """API keys by principal; empty before the first start."""
+        try:
+            found: dict[str, str] = json.loads(self.api_keys.read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+
+async def make_keys(settings: Settings) -> None:
+    """The payload key, and the hot wallet's keystore with its passphrase and the signer's memory."""
+    from adapters.vault import keystore_file, passphrase_file
+    from adapters.vault.keystore import new_secret
+    from ops.cli.wallet import make
+
+    codec.create(settings.codec_keys, datetime.now(UTC).date())
+    home = settings.signer_home
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not passphrase_file(home).exists():
+        _write_secret(passphrase_file(home), secrets.token_urlsafe(32))
+    if not keystore_file(home, NETWORK).exists():
+        passphrase = passphrase_file(home).read_text().strip()
+        make(home, keystore_file(home, NETWORK), new_secret(), passphrase, LOCAL_SCRYPT_N)
+
+
+async def enrol_approvers(settings: Settings) -> None:
+    """Three people with their own keys, enrolled with the books and, separately, with the signer."""
+    from adapters.vault import roster_file
+    from ops.cli.approver import make_key, read_key
+
+    for name in APPROVERS:
+        path = Household(settings.state_dir).approver_key(name)
+        person = read_key(path) if path.exists() else make_key(name, path)
+        for copy in (settings.roster, roster_file(settings.signer_home)):
+            roster.enrol(copy, name, person.public_key, datetime.now(UTC).date())
+
+
+async def open_accounts(settings: Settings) -> None:
+    """Accounts, the hot wallet with coins on the chain, and the opening balances that say the same in the books."""
+    from adapters.vault import keystore_file
+    from adapters.vault.keystore import address_in
+    from adapters.wiring import open_store
+    from ops.devnet.treasury import fill
+
+    catalogue = load(settings.profile, settings.catalogue_dir)
+    wallet, node = address_in(keystore_file(settings.signer_home, NETWORK)), settings.node_urls(NETWORK)[0]
+    eth, usdt = catalogue.asset(NETWORK, "ETH"), catalogue.asset(NETWORK, "USDT")
+    async with open_store(settings) as store:
+        for client in CLIENTS:
+            await store.books.ensure_account(client)
+        await store.books.ensure_wallet(NETWORK, wallet, 0)
+        if int((await store.views.house()).get(chart.opening(usdt.id).code, "0")):
+            return  # opened before: what the wallet holds by now is the books' business
+        coins = {eth.id: Amount.parse(WALLET_ETH, eth), usdt.id: Amount.parse(WALLET_USDT, usdt)}
+        await fill(node, wallet, wei=coins[eth.id].units, usdt_units=coins[usdt.id].units)
+        lines = [(chart.hot_wallet(NETWORK, wallet, id_), amount.units) for id_, amount in coins.items()]
+        for client, balances in OPENING.items():
+            for id_, text in balances.items():
+                lines.append((chart.available(client, id_), Amount.parse(text, catalogue.assets[id_]).units))
+        await store.books.post_opening("household", lines)
+
+
+async def hand_out_keys(settings: Settings) -> None:
+    """An API key for everybody who has none yet."""
+    from adapters.wiring import open_store
+
+    household = Household(settings.state_dir)
+    wanted = {**dict.fromkeys(CLIENTS, "client"), **dict.fromkeys(APPROVERS, "approver"), **STAFF}
+    held = household.keys()
+    async with open_store(settings) as store:
+        for name, role in wanted.items():
+            if name in held and await store.keys.find(held[name].split("_")[1]) is not None:
+                continue
+            _, held[name] = await store.keys.create(role, name, name if role == "client" else None)
+            _write_secret(household.api_keys, json.dumps(held, indent=2))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """A file that only its owner may read, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,76 @@
+"""What the proxy can be asked to do wrong: POST /_ctl with any of these fields. GET /_ctl shows them, and the counters.
+
+A field that is not named stays as it is; `{"reset": true}` puts all of them back. With a `seed` the same requests meet
+the same faults again. Probabilities are 0 to 1.
+"""
+
+from collections import Counter
+from random import Random
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+HTTP_ERRORS = (429, 502, 503)
+
+
+class Faults(BaseModel):
+    """The faults in force."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    lose_reply: Probability = Field(
+        default=0, description="A sent transaction is taken, and the connection cut before the answer."
+    )
+    blackhole: Probability = Field(
+        default=0, description="A sent transaction is answered with its hash and thrown away."
+    )
+    http_error: Probability = Field(
+        default=0, description="Any request is answered with 429, 502 or 503 and not looked at."
+    )
+    null_receipt: Probability = Field(default=0, description="A receipt that exists is answered with null.")
+    stale_head: int = Field(
+        default=0, ge=0, le=120, description="The node lags: everything is told as it was so many blocks ago."
+    )
+    delay_ms: int = Field(default=0, ge=0, le=60_000, description="Every answer waits.")
+    down: bool = Field(
+        default=False, description="Every connection is cut without an answer, as when the node has gone."
+    )
+    hold_blocks: bool = Field(default=False, description="No blocks are made; transactions stay pending.")
+
+
+class Order(Faults):
+    """The body of POST /_ctl."""
+
+    seed: int | None = Field(default=None, description="Starts the dice anew.")
+    mine: int = Field(default=0, ge=0, le=1000, description="Makes so many blocks now, held or not.")
+    reset: bool = Field(default=False, description="Takes all faults back first.")
+
+
+class Dice:
+    """Faults in force, the dice that decide when they strike, and how often they did."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.faults = Faults()
+        self.struck: Counter[str] = Counter()
+        self._rng = Random(seed)
+
+    def obey(self, order: Order) -> None:
+        """Takes over the fields that the order names."""
+        named = order.model_dump(exclude_unset=True, exclude={"seed", "reset", "mine"})
+        self.faults = Faults(**(({} if order.reset else self.faults.model_dump()) | named))
+        if order.seed is not None:
+            self._rng = Random(order.seed)
+
+    def strikes(self, fault: str) -> bool:
+        """Whether a fault given by a probability strikes this time."""
+        chance: float = getattr(self.faults, fault)
+        struck = chance > 0 and self._rng.random() < chance
+        self.struck[fault] += struck
+        return struck
+
+    def http_error(self) -> int:
+        return self._rng.choice(HTTP_ERRORS)
+
+    def facts(self) -> dict[str, Any]:
+        return {"faults": self.faults.model_dump(), "struck": dict(self.struck)}
