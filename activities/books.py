@@ -1,0 +1,140 @@
+"""All that workflows write in the books. Each call is one transaction there, and a repeat changes nothing.
+
+`at` is the workflow's clock: when it learned what it asks for, whatever time the call takes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from temporalio import activity
+
+from activities.stories import Stories
+from domain.intent import Decision
+from domain.payout import Final, Slot
+from domain.policy import Verdict
+from domain.ports import Books, Conclusion, DecisionNote
+from domain.withdrawal import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One withdrawal at one time."""
+
+    withdrawal_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A decision as it arrived; `source` is the door it came through (signal, update)."""
+
+    withdrawal_id: str
+    decision: Decision
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Something that arrived as a decision and was none."""
+
+    withdrawal_id: str
+    source: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The hold goes back and the withdrawal ends in `stage`."""
+
+    withdrawal_id: str
+    stage: Stage
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A slot with the proof of its end."""
+
+    slot: Slot
+    final: Final
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    network: str
+    wallet: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    network: str
+    wallet: str
+    reason: str
+    actors: tuple[str, ...]
+    at: datetime
+
+
+class BooksActivities:
+    """The books, and the stories that must hear what was written."""
+
+    def __init__(self, books: Books, stories: Stories) -> None:
+        self._books = books
+        self._stories = stories
+
+    @activity.defn
+    async def judge(self, case: Case) -> Verdict:
+        """Policy's word, recorded; whoever needs no approver is queued by the same transaction."""
+        return await self._books.judge(case.withdrawal_id, case.at)
+
+    @activity.defn
+    async def record_decision(self, word: Word) -> DecisionNote:
+        """What the decision was worth. Strangers, repeats and latecomers are recorded and move nothing."""
+        return await self._books.record_decision(word.withdrawal_id, word.decision, word.source, word.at)
+
+    @activity.defn
+    async def record_malformed(self, noise: Noise) -> None:
+        await self._books.record_malformed(noise.withdrawal_id, noise.source, noise.why, noise.at)
+
+    @activity.defn
+    async def queue_payout(self, case: Case) -> Conclusion:
+        """Cleared by its quorum. Raises Refused when the books count otherwise."""
+        return await self._books.queue_payout(case.withdrawal_id, case.at)
+
+    @activity.defn
+    async def return_hold(self, order: Return) -> Conclusion:
+        """The money goes back to the client. Raises Refused TOO_LATE once a slot has taken the payment."""
+        return await self._books.return_hold(order.withdrawal_id, order.stage, order.reason, order.actor, order.at)
+
+    @activity.defn
+    async def concluded(self, withdrawal_id: str) -> Conclusion:
+        """Where the withdrawal stands in the books."""
+        return await self._books.concluded(withdrawal_id)
+
+    @activity.defn
+    async def settle(self, settlement: Settlement) -> Sequence[Conclusion]:
+        """Closes the slot and its withdrawals in the books, then tells each story; a retry tells them again."""
+        conclusions = await self._books.settle(settlement.slot, settlement.final, settlement.at)
+        for conclusion in conclusions:
+            await self._stories.conclude(conclusion)
+        return conclusions
+
+    @activity.defn
+    async def halt_wallet(self, halt: Halt) -> None:
+        """No slot of the wallet is planned from here on; those that are open are still watched."""
+        activity.logger.error("hot wallet halted: %s", halt.reason, extra={"wallet": halt.wallet})
+        await self._books.halt_wallet(halt.network, halt.wallet, halt.reason, halt.at)
+
+    @activity.defn
+    async def resume_wallet(self, order: Resumption) -> None:
+        """Opens the wallet again and sends every halted payout of it to look anew."""
+        await self._books.resume_wallet(order.network, order.wallet, order.reason, order.actors, order.at)
+        for open_slot in await self._books.open_slots(order.network, order.wallet):
+            await self._stories.look_again(open_slot.slot.id)

@@ -1,0 +1,157 @@
+"""Bringing one slot to its end at one network: store, offer, look, offer again, until the facts say what comes next."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+
+from activities.pulse import Pulse
+from domain.errors import Refused, Unavailable, Uncertain
+from domain.payout import (
+    Act,
+    Delivery,
+    Facts,
+    Fee,
+    Offer,
+    Slot,
+    Step,
+    Version,
+    bump_due,
+    decide,
+    look_pause_s,
+    offered,
+)
+from domain.ports import Books, Chain
+
+OUTAGE_PAUSE_MAX_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverOrder:
+    """A signed version, to deliver with all older ones of its slot. `may_bump`: whether a higher fee may be tried."""
+
+    slot: Slot
+    version: Version
+    may_bump: bool = True
+
+
+class ChainActivities:
+    """One network's nodes, and the books that must know first."""
+
+    def __init__(self, chain: Chain, books: Books, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._chain = chain
+        self._books = books
+        self._clock = clock
+
+    @activity.defn
+    async def deliver(self, order: DeliverOrder) -> Delivery:
+        """FINAL with its proof, BUMP with the next bytes to sign, or HALT with the evidence. Nothing else ends it: a
+        node that is down, slow or forgetful only makes it look again. Any number of attempts may run it at once.
+        """
+        watch = _Watch(self._chain, self._books, order, self._clock)
+        outages = 0
+        async with Pulse() as pulse:
+            while True:
+                try:
+                    delivery = await watch.look()
+                except (Unavailable, Uncertain) as outage:
+                    outages += 1
+                    pulse.say(slot=order.slot.id, waits_for=str(outage), outages=outages)
+                    await pulse.rest(min(0.2 * 2 ** min(outages, 8), OUTAGE_PAUSE_MAX_S))
+                    continue
+                if delivery is not None:
+                    return delivery
+                outages = 0
+                pulse.say(slot=order.slot.id, says=watch.says, looks=watch.looks)
+                await pulse.rest(look_pause_s(self._chain.network.block_time_ms, watch.quiet))
+
+
+class _Watch:
+    """One attempt at a slot: what was already done in it, and what the last look said."""
+
+    def __init__(self, chain: Chain, books: Books, order: DeliverOrder, clock: Callable[[], datetime]) -> None:
+        self._chain = chain
+        self._books = books
+        self._order = order
+        self._clock = clock
+        self._versions: tuple[Version, ...] = ()
+        self._offer: Offer | None = None
+        self._gist: object = None
+        self._step = Step(Act.WAIT)
+        self._doubt = ""
+        self.looks = 0
+        self.quiet = 0
+
+    @property
+    def says(self) -> str:
+        """One sentence for an operator."""
+        return self._step.reason + (f" ({self._doubt})" if self._doubt else "")
+
+    async def look(self) -> Delivery | None:
+        """One look at the slot and what it asks for; None while there is nothing to report."""
+        if not self._versions:
+            await self._begin()
+        slot = self._order.slot
+        facts = await self._chain.observe(slot, self._versions)
+        await self._keep(facts)
+        self._step = decide(
+            slot,
+            self._versions,
+            facts,
+            offer=self._offer,
+            next_fee=await self._next_fee(facts),
+            bump_after=self._bump_after,
+            now=self._clock(),
+        )
+        return await self._act(self._step)
+
+    async def _begin(self) -> None:
+        """The bytes are committed and the stage moved before the first node hears of them."""
+        version = await self._books.store_version(self._order.version)
+        await self._books.record_broadcast(self._order.slot.id, version, self._clock())
+        self._versions = tuple(sorted(await self._books.versions(version.slot_id), key=lambda v: v.number))
+        await self._send(self._versions[-1])
+
+    async def _act(self, step: Step) -> Delivery | None:
+        match step.act:
+            case Act.FINAL | Act.HALT:
+                return Delivery(step.act, final=step.final, reason=step.reason)
+            case Act.BUMP if step.fee is not None:
+                return Delivery(step.act, draft=self._chain.draft(self._order.slot, step.fee), reason=step.reason)
+            case Act.OFFER:
+                await self._send(next(v for v in self._versions if v.number == step.offer))
+        return None
+
+    async def _send(self, version: Version) -> None:
+        """Offers the stored bytes. Whatever the answer, only the next look says what became of them."""
+        underpriced, self._doubt = False, ""
+        try:
+            await self._chain.broadcast(version)
+        except (Uncertain, Refused) as answer:
+            underpriced, self._doubt = answer.code == "BROADCAST_UNDERPRICED", str(answer)
+        self._offer = offered(self._offer, version.number, self._clock(), underpriced=underpriced)
+
+    async def _keep(self, facts: Facts) -> None:
+        self.looks += 1
+        gist = (facts.used, facts.consumer, facts.sightings)
+        self.quiet = self.quiet + 1 if gist == self._gist else 0
+        if gist != self._gist:
+            await self._books.record_facts(self._order.slot, facts)
+            self._gist = gist
+
+    async def _next_fee(self, facts: Facts) -> Fee | None:
+        """The fee of the next version, asked of the network only when a bump is due."""
+        if not self._order.may_bump:
+            return None
+        if not bump_due(self._versions, facts, self._offer, self._bump_after, self._clock()):
+            return None
+        last = self._versions[-1].fee
+        try:
+            return self._chain.bump(self._order.slot, last, await self._chain.market(last.weight))
+        except Refused:
+            return None  # the market is above our cap: the versions that are out may still win
+
+    @property
+    def _bump_after(self) -> timedelta:
+        return timedelta(seconds=self._chain.network.fees.bump_after_s)

@@ -1,0 +1,530 @@
+"""The books in memory: every promise of `domain.ports.Books`, kept by the same pure rules as the real ones.
+
+No method waits in its middle, so each is atomic as a transaction is. `failures[method]` are raised first, one for each
+call; `lost_answers[method]` counts calls that do their work and then fail, as when a connection breaks after the
+commit.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from domain.asset import Asset
+from domain.errors import Refused, StrongroomError, Unavailable
+from domain.intent import Decision, Intent, Ruling
+from domain.ledger import chart
+from domain.ledger import withdrawal as entries
+from domain.ledger.chart import Account
+from domain.ledger.entry import Entry, entry_of
+from domain.money import Amount
+from domain.network import Network
+from domain.payout import Facts, Final, Payment, Slot, Version, inclusion, slot_id
+from domain.policy import Outcome, Policy, Usage, Verdict, judge
+from domain.ports import (
+    Conclusion,
+    DecisionNote,
+    OpenSlot,
+    PayoutItem,
+    PlanRefusal,
+    Quote,
+    Receipt,
+    Request,
+    Roster,
+    WalletView,
+)
+from domain.withdrawal import NEXT, Stage, Withdrawal, check_step
+
+T = TypeVar("T")
+DAY = timedelta(hours=24)
+RETURNED = frozenset({Stage.DECLINED, Stage.REJECTED, Stage.EXPIRED, Stage.CANCELLED, Stage.FAILED})
+
+
+@dataclass
+class Row:
+    """A withdrawal as it stands, with everything that happened to it."""
+
+    withdrawal: Withdrawal
+    stage: Stage
+    timeline: list[tuple[Stage, str, str]]
+    reason: str = ""
+    txid: str | None = None
+    verdict: Verdict | None = None
+    intent: Intent | None = None
+    judged_at: datetime | None = None
+    queued_at: datetime | None = None
+    tried_at: datetime | None = None
+    counted: list[Decision] = field(default_factory=list)
+    told: dict[tuple[Decision, str, datetime], str] = field(default_factory=dict)
+    notes: list[DecisionNote] = field(default_factory=list)
+    malformed: list[str] = field(default_factory=list)
+
+    @property
+    def approvals(self) -> tuple[Decision, ...]:
+        return tuple(decision for decision in self.counted if decision.ruling is Ruling.APPROVE)
+
+    @property
+    def rejected(self) -> bool:
+        return any(decision.ruling is Ruling.REJECT for decision in self.counted)
+
+
+@dataclass
+class Wallet:
+    next_scarce: int
+    halted: str | None = None
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+
+class FakeBooks:
+    """Implements `domain.ports.Books`, and `wallets` of the views."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        networks: Mapping[str, Network],
+        assets: Mapping[str, Asset],
+        roster: Roster,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._policy = policy
+        self._networks = networks
+        self._assets = assets
+        self._roster = roster
+        self._clock = clock
+        self._keys: dict[tuple[str, str], tuple[str, str]] = {}
+        self._clients: set[str] = set()
+        self._wallets: dict[tuple[str, str], Wallet] = {}
+        self._slots: dict[str, tuple[Slot, Final | None]] = {}
+        self._versions: dict[str, list[Version]] = defaultdict(list)
+        self._quotes: dict[str, Quote] = {}
+        self._spent: dict[str, str] = {}
+        self._bells: set[asyncio.Event] = set()
+        self.rows: dict[str, Row] = {}
+        self.entries: dict[str, Entry] = {}
+        self.balances: Counter[Account] = Counter()
+        self.facts: list[Facts] = []
+        self.calls: Counter[str] = Counter()
+        self.failures: dict[str, list[StrongroomError]] = defaultdict(list)
+        self.lost_answers: Counter[str] = Counter()
+
+    # ------------------------------------------------------------ accounts and wallets
+    async def ensure_account(self, account: str) -> None:
+        self._clients.add(account)
+
+    async def ensure_wallet(self, network: str, address: str, next_scarce: int) -> None:
+        self._wallets.setdefault((network, address.lower()), Wallet(next_scarce))
+
+    def credit(self, account: Account, units: int, key: str) -> None:
+        """Coins that were there before the books: a client's deposit, or coins under a wallet's key."""
+        sign = account.kind.normal_sign
+        self._post(entry_of(key, "opening", ((account, sign * units), (chart.opening(account.asset), -sign * units))))
+
+    async def wallets(self) -> Sequence[WalletView]:
+        self._enter("wallets")
+        return [
+            WalletView(
+                network,
+                address,
+                wallet.next_scarce,
+                {
+                    asset.id: str(self.balances[chart.hot_wallet(network, address, asset.id)])
+                    for asset in self._assets.values()
+                    if asset.network == network
+                },
+                len(self._open(network, address)),
+                wallet.halted,
+            )
+            for (network, address), wallet in self._wallets.items()
+        ]
+
+    def trial_balance(self) -> dict[str, int]:
+        """The sum of all postings of each asset; anything but zeros is a broken ledger."""
+        sums: Counter[str] = Counter()
+        for entry in self.entries.values():
+            for posting in entry.postings:
+                sums[posting.account.asset] += posting.units
+        return dict(sums)
+
+    # ------------------------------------------------------------ the door
+    async def request_withdrawal(self, request: Request) -> Receipt:
+        self._enter("request_withdrawal")
+        asked, key = request.withdrawal, (request.principal, request.idempotency_key)
+        if key in self._keys:
+            body, first = self._keys[key]
+            if body != request.body_sha256:
+                raise Refused("IDEMPOTENCY_KEY_REUSED", "This Idempotency-Key came with another body before.")
+            return Receipt(first, self.rows[first].stage, replayed=True)
+        if asked.account not in self._clients:
+            raise Refused("ACCOUNT_UNKNOWN", "There is no such account.", account=asked.account)
+        if (row := self.rows.get(asked.id)) is not None:
+            if _content(row.withdrawal) != _content(asked):
+                raise Refused("CLIENT_REF_TAKEN", "This client_ref belongs to another withdrawal for ever.")
+            self._keys[key] = (request.body_sha256, asked.id)
+            return Receipt(asked.id, row.stage, replayed=True)
+        if request.quote_id is not None:
+            self._check_quote(request)
+        try:
+            self._post(entries.hold_of(asked).place().entry)
+        except _Short as short:
+            raise Refused(
+                "INSUFFICIENT_FUNDS", "The account has too little of the asset.", account=asked.account
+            ) from short
+        if request.quote_id is not None:
+            self._spent[request.quote_id] = asked.id
+        self.rows[asked.id] = Row(asked, Stage.REQUESTED, [(Stage.REQUESTED, asked.requester, "")])
+        self._keys[key] = (request.body_sha256, asked.id)
+        return self._leave("request_withdrawal", Receipt(asked.id, Stage.REQUESTED, replayed=False))
+
+    async def make_quote(
+        self, account: str, asset: str, amount: str, fee: str, now: datetime, expires_at: datetime
+    ) -> Quote:
+        self._enter("make_quote")
+        if account not in self._clients:
+            raise Refused("ACCOUNT_UNKNOWN", "There is no such account.", account=account)
+        id_ = (
+            "qt_"
+            + hashlib.sha256(f"{account}\n{asset}\n{amount}\n{now}\n{len(self._quotes)}".encode()).hexdigest()[:26]
+        )
+        quote = Quote(id_, account, self._assets[asset].network, asset, amount, fee, now, expires_at)
+        self._quotes[id_] = quote
+        return quote
+
+    def _check_quote(self, request: Request) -> None:
+        asked, quote = request.withdrawal, self._quotes.get(request.quote_id or "")
+        if quote is None or quote.account != asked.account:
+            raise Refused("QUOTE_UNKNOWN", "There is no such quote.")
+        if (quote.asset, quote.amount, quote.fee) != (asked.asset, asked.amount, asked.fee):
+            raise Refused("QUOTE_MISMATCH", "The quote was for something else.")
+        if quote.id in self._spent:
+            raise Refused("QUOTE_USED", "The quote was used for another withdrawal.")
+        if self._clock() > quote.expires_at:
+            raise Refused("QUOTE_EXPIRED", "The quote has expired; ask for a new one.")
+
+    # ------------------------------------------------------------ judgement
+    async def judge(self, withdrawal_id: str, now: datetime) -> Verdict:
+        self._enter("judge")
+        row = self._row(withdrawal_id)
+        if row.verdict is None:
+            if row.stage is not Stage.REQUESTED:
+                raise Refused("WITHDRAWAL_STAGE", f"It is {row.stage} already.", stage=row.stage.value)
+            row.intent = self._intent(row.withdrawal)
+            amount = Amount(int(row.withdrawal.amount), self._assets[row.withdrawal.asset])
+            row.verdict = judge(self._policy, amount, self._usage(row, now), row.intent.hash(), now)
+            row.judged_at = now
+            match row.verdict.outcome:
+                case Outcome.ACCEPT:
+                    self._queue(row, now, "policy", row.verdict.rule)
+                case Outcome.REFER:
+                    self._step(row, Stage.REFERRED, "policy", row.verdict.rule)
+                case Outcome.DECLINE:
+                    self._release(row, Stage.DECLINED, "policy", row.verdict.rule)
+        return self._leave("judge", row.verdict)
+
+    async def record_decision(self, withdrawal_id: str, decision: Decision, source: str, now: datetime) -> DecisionNote:
+        self._enter("record_decision")
+        row = self._row(withdrawal_id)
+        call = (decision, source, now)
+        if call not in row.told:
+            row.told[call] = self._worth(row, decision, now)
+            if not row.told[call]:
+                row.counted.append(decision)
+            row.notes.append(self._note(row, decision, row.told[call]))
+        note = self._note(row, decision, row.told[call])
+        return self._leave("record_decision", note)
+
+    def _worth(self, row: Row, decision: Decision, now: datetime) -> str:
+        """Why the decision does not count; empty when it does."""
+        verdict = row.verdict
+        if code := self._roster.verify(decision):
+            return code
+        if decision.approver.casefold() == row.withdrawal.requester.casefold():
+            return "FOUR_EYES"
+        if verdict is None or decision.intent_hash != verdict.intent_hash:
+            return "INTENT_CHANGED"
+        if any(d.approver == decision.approver for d in row.counted):
+            return "REPEAT"
+        decided = row.rejected or len(row.approvals) >= verdict.approvals
+        expired = verdict.expires_at is not None and now >= verdict.expires_at
+        if decided or expired or row.stage is not Stage.REFERRED:
+            return "TOO_LATE"
+        return ""
+
+    def _note(self, row: Row, decision: Decision, code: str) -> DecisionNote:
+        needed = row.verdict.approvals if row.verdict else 0
+        return DecisionNote(
+            decision.approver, decision.ruling.value, not code, code or "COUNTED", len(row.approvals), needed
+        )
+
+    async def record_malformed(self, withdrawal_id: str, source: str, why: str, now: datetime) -> None:
+        self._enter("record_malformed")
+        self._row(withdrawal_id).malformed.append(f"{source}: {why}")
+
+    async def queue_payout(self, withdrawal_id: str, now: datetime) -> Conclusion:
+        self._enter("queue_payout")
+        row = self._row(withdrawal_id)
+        if row.stage is Stage.REFERRED:
+            if row.verdict is None or row.rejected or len(row.approvals) < row.verdict.approvals:
+                raise Refused("QUORUM_UNMET", "Too few approvals count.", approvals=len(row.approvals))
+            self._queue(row, now, "approvers", "quorum")
+        elif row.queued_at is None:
+            raise Refused("TOO_LATE", f"The withdrawal is {row.stage}.", stage=row.stage.value)
+        return self._leave("queue_payout", self._standing(row))
+
+    async def return_hold(self, withdrawal_id: str, stage: Stage, reason: str, actor: str, now: datetime) -> Conclusion:
+        self._enter("return_hold")
+        row = self._row(withdrawal_id)
+        if row.stage is not stage:
+            if stage not in NEXT[row.stage]:
+                raise Refused("TOO_LATE", f"The withdrawal is {row.stage}.", stage=row.stage.value)
+            self._release(row, stage, actor, reason)
+        return self._leave("return_hold", self._standing(row))
+
+    async def concluded(self, withdrawal_id: str) -> Conclusion:
+        self._enter("concluded")
+        return self._standing(self._row(withdrawal_id))
+
+    # ------------------------------------------------------------ payouts
+    async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]:
+        self._enter("queued")
+        waiting = [r for r in self.rows.values() if r.stage is Stage.QUEUED and r.withdrawal.network == network]
+        waiting.sort(key=lambda row: (row.tried_at or datetime.max.replace(tzinfo=UTC), row.withdrawal.id))
+        return [self._item(row) for row in waiting[:limit]]
+
+    async def plan_slot(
+        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime
+    ) -> Slot | PlanRefusal:
+        self._enter("plan_slot")
+        kept = self._wallet(network.id, wallet)
+        if kept.halted:
+            return PlanRefusal("WALLET_HALTED", kept.halted)
+        if len(self._open(network.id, wallet)) >= network.in_flight_max:
+            return PlanRefusal("IN_FLIGHT_FULL")
+        rows = [self._row(item.payment.withdrawal_id) for item in items]
+        if any(row.stage is not Stage.QUEUED for row in rows):
+            return PlanRefusal("NOT_QUEUED")
+        payments = tuple(item.payment for item in items)
+        depth = max(network.confirmations_for(Amount(int(p.amount), self._assets[p.asset])) for p in payments)
+        scarce = str(kept.next_scarce)
+        caps = [int(row.intent.fee_cap) for row in rows if row.intent]
+        cap = str(min(network.fees.network_fee_cap, *caps))
+        slot = Slot(slot_id(network.id, wallet, scarce), network.id, wallet, scarce, payments, cap, depth)
+        try:
+            self._post(entries.dispatch(slot, network.native_asset))
+        except _Short as short:
+            for row in rows:
+                row.reason, row.tried_at = "HOT_WALLET_SHORT", now
+            return PlanRefusal("HOT_WALLET_SHORT", str(short))
+        kept.next_scarce += 1
+        self._slots[slot.id] = (slot, None)
+        for row in rows:
+            self._step(row, Stage.PLANNED, "hot wallet", "")
+        return self._leave("plan_slot", slot)
+
+    async def open_slots(self, network: str, wallet: str) -> Sequence[OpenSlot]:
+        self._enter("open_slots")
+        return [
+            OpenSlot(
+                slot,
+                tuple(self._item(self._row(payment.withdrawal_id)) for payment in slot.payments),
+                tuple(self._versions[slot.id]),
+            )
+            for slot in self._open(network, wallet)
+        ]
+
+    async def store_version(self, version: Version) -> Version:
+        self._enter("store_version")
+        if version.slot_id not in self._slots:
+            raise Refused("SLOT_UNKNOWN", "There is no such slot.", slot=version.slot_id)
+        stored = self._versions[version.slot_id]
+        known = next((v for v in stored if version.number == v.number or version.txid == v.txid), None)
+        if known is None:
+            if self._slots[version.slot_id][1] is not None:
+                raise Refused("SLOT_CLOSED", "Nothing is added to a slot whose end is proven.", slot=version.slot_id)
+            stored.append(version)
+        return self._leave("store_version", known or version)
+
+    async def versions(self, slot_id: str) -> Sequence[Version]:
+        self._enter("versions")
+        return sorted(self._versions[slot_id], key=lambda version: version.number)
+
+    async def record_broadcast(self, slot_id: str, version: Version, now: datetime) -> None:
+        self._enter("record_broadcast")
+        self._check_version(slot_id, version.txid)
+        for row in self._rows_of(self._slots[slot_id][0]):
+            row.txid = version.txid
+            if row.stage is Stage.PLANNED:
+                self._step(row, Stage.BROADCAST, "payout", "")
+
+    async def record_facts(self, slot: Slot, facts: Facts) -> None:
+        self._enter("record_facts")
+        self.facts.append(facts)
+        seen = inclusion(facts)
+        target = Stage.CONFIRMING if seen else Stage.BROADCAST
+        for row in self._rows_of(slot):
+            if seen:
+                row.txid = seen[0]
+            if target in NEXT[row.stage]:
+                self._step(row, target, "network", "" if seen else "REORGANISED")
+
+    async def settle(self, slot: Slot, final: Final, now: datetime) -> Sequence[Conclusion]:
+        self._enter("settle")
+        known, closed = self._slots[slot.id]
+        if closed is None:
+            self._check_version(slot.id, final.txid)
+            native = self._networks[slot.network].native_asset
+            for row in self._rows_of(known):
+                move = entries.settle(row.withdrawal) if final.paid else entries.release(row.withdrawal)
+                self._post(move.entry)
+                row.txid = final.txid
+                stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, "PAYMENT_REVERTED")
+                self._step(row, stage, "network", reason)
+            self._post(entries.close(known, native, final))
+            self._slots[slot.id] = (known, final)
+        elif closed.txid != final.txid:
+            raise Refused("SLOT_CLOSED", "The slot was closed with another proof.", slot=slot.id)
+        return self._leave("settle", [self._standing(row) for row in self._rows_of(known)])
+
+    def _check_version(self, slot_id: str, txid: str) -> None:
+        if all(version.txid != txid for version in self._versions[slot_id]):
+            raise Refused("VERSION_UNKNOWN", "These bytes were never stored.", slot=slot_id)
+
+    # ------------------------------------------------------------ halts and hints
+    async def halt_wallet(self, network: str, wallet: str, reason: str, now: datetime) -> None:
+        self._enter("halt_wallet")
+        kept = self._wallet(network, wallet)
+        if kept.halted is None:
+            kept.halted = reason
+            kept.events.append(("HALTED", reason))
+
+    async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
+        self._enter("resume_wallet")
+        if not actors:
+            raise Refused("ACTORS_MISSING", "Say who resumes the wallet.")
+        kept = self._wallet(network, wallet)
+        if kept.halted is not None:
+            kept.halted = None
+            kept.events.append(("RESUMED", f"{reason} ({', '.join(actors)})"))
+
+    async def halted(self, network: str, wallet: str) -> str | None:
+        self._enter("halted")
+        return self._wallet(network, wallet).halted
+
+    async def wake_ups(self, network: str, wallet: str) -> AsyncIterator[None]:
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        try:
+            while True:
+                yield
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(bell.wait(), 1.0)
+                bell.clear()
+        finally:
+            self._bells.discard(bell)
+
+    # ------------------------------------------------------------ below the methods
+    def _enter(self, method: str) -> None:
+        self.calls[method] += 1
+        if self.failures[method]:
+            raise self.failures[method].pop(0)
+
+    def _leave(self, method: str, answer: T) -> T:
+        if self.lost_answers[method] > 0:
+            self.lost_answers[method] -= 1
+            raise Unavailable("DATABASE_UNAVAILABLE", "The connection broke after the commit.")
+        return answer
+
+    def _row(self, withdrawal_id: str) -> Row:
+        if withdrawal_id not in self.rows:
+            raise Refused("WITHDRAWAL_UNKNOWN", "There is no such withdrawal.", withdrawal=withdrawal_id)
+        return self.rows[withdrawal_id]
+
+    def _rows_of(self, slot: Slot) -> list[Row]:
+        return [self._row(payment.withdrawal_id) for payment in slot.payments]
+
+    def _wallet(self, network: str, address: str) -> Wallet:
+        if (network, address.lower()) not in self._wallets:
+            raise Refused("WALLET_UNKNOWN", "The books hold no such hot wallet.", wallet=address)
+        return self._wallets[network, address.lower()]
+
+    def _open(self, network: str, address: str) -> list[Slot]:
+        ours = (network, address.lower())
+        return [s for s, final in self._slots.values() if final is None and (s.network, s.wallet.lower()) == ours]
+
+    def _step(self, row: Row, stage: Stage, actor: str, reason: str) -> None:
+        check_step(row.stage, stage)
+        row.stage, row.reason = stage, reason
+        row.timeline.append((stage, actor, reason))
+
+    def _queue(self, row: Row, now: datetime, actor: str, reason: str) -> None:
+        self._step(row, Stage.QUEUED, actor, reason)
+        row.queued_at = row.tried_at = now
+        for bell in self._bells:
+            bell.set()
+
+    def _release(self, row: Row, stage: Stage, actor: str, reason: str) -> None:
+        self._post(entries.release(row.withdrawal).entry)
+        self._step(row, stage, actor, reason)
+
+    def _standing(self, row: Row) -> Conclusion:
+        return Conclusion(row.withdrawal.id, row.stage, row.reason, row.txid)
+
+    def _intent(self, asked: Withdrawal) -> Intent:
+        cap = str(self._networks[asked.network].fees.network_fee_cap)
+        return Intent(
+            asked.id,
+            asked.account,
+            asked.network,
+            asked.asset,
+            asked.amount,
+            asked.recipient,
+            cap,
+            asked.requester,
+            self._policy.version,
+        )
+
+    def _item(self, row: Row) -> PayoutItem:
+        asked = row.withdrawal
+        assert row.intent is not None
+        return PayoutItem(Payment(asked.id, asked.asset, asked.amount, asked.recipient), row.intent, row.approvals)
+
+    def _usage(self, row: Row, now: datetime) -> Usage:
+        """What left, or may still leave, in the 24 h before `now`: what was returned counts no more."""
+        day = [
+            other
+            for other in self.rows.values()
+            if other is not row
+            and other.withdrawal.asset == row.withdrawal.asset
+            and other.judged_at is not None
+            and other.judged_at > now - DAY
+            and other.stage not in RETURNED
+        ]
+        own = sum(int(o.withdrawal.amount) for o in day if o.withdrawal.account == row.withdrawal.account)
+        auto = sum(int(o.withdrawal.amount) for o in day if o.verdict and o.verdict.outcome is Outcome.ACCEPT)
+        return Usage(own, auto)
+
+    def _post(self, entry: Entry) -> None:
+        """The entry whole or not at all; once for ever under its key."""
+        if (known := self.entries.get(entry.key)) is not None:
+            assert known.digest() == entry.digest(), f"{entry.key} was posted with other lines"
+            return
+        after = {
+            posting.account: self.balances[posting.account] + posting.account.kind.normal_sign * posting.units
+            for posting in entry.postings
+        }
+        if short := next((a for a, units in after.items() if units < 0 and not a.may_overdraw), None):
+            raise _Short(short.code)
+        self.balances.update({account: units - self.balances[account] for account, units in after.items()})
+        self.entries[entry.key] = entry
+
+
+def _content(asked: Withdrawal) -> tuple[str, ...]:
+    """What a client_ref stands for; today's fee is not part of it."""
+    return (asked.network, asked.asset, asked.amount, asked.recipient)
+
+
+class _Short(Exception):
+    """An account has too little; its code is the message."""

@@ -1,0 +1,90 @@
+"""The promises of a hot wallet's story: one planner, no payment held up by another, no failure for want of coins."""
+
+from dataclasses import replace
+
+from domain.ledger import chart
+from domain.withdrawal import Stage
+from tests.workflows.world import ETHER, ETHEREUM, USDT, World
+from workflows import attributes
+from workflows.hot_wallet import HotWalletWorkflow
+
+
+async def test_a_short_wallet_leaves_it_queued_and_pays_after_the_refill(world: World) -> None:
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        short = await world.withdraw("900")
+        await short.result()
+        world.books.credit(chart.available(world.account, USDT), 10**13, "opening/more")
+        _spend(world)
+        large, small = await world.withdraw("900"), await world.withdraw("10")
+        assert (await small.result()).stage is Stage.SETTLED, "a small payment is not held up by a large one"
+        id = large.id.removeprefix("withdrawal/")
+        assert world.stage(id) is Stage.QUEUED
+        world.model.fund(USDT, world.wallet, 10**9)
+        world.books.credit(chart.hot_wallet(ETHEREUM, world.wallet, USDT), 10**9, "refill/1")
+        assert (await large.result()).stage is Stage.SETTLED
+        assert (await hot_wallet.describe()).typed_search_attributes[attributes.WALLET] == world.wallet
+    world.assert_books_agree()
+
+
+def _spend(world: World) -> None:
+    """All but 100 USDT leave the wallet for the cold one."""
+    ours = chart.hot_wallet(ETHEREUM, world.wallet, USDT)
+    out = world.books.balances[ours] - 100 * 10**6
+    world.books.credit(ours, -out, "to cold")
+    world.model.fund(USDT, world.wallet, -out)
+
+
+async def test_a_payment_that_would_revert_waits_and_holds_nobody_up(world: World) -> None:
+    world.model.broken.add(USDT)
+    async with world.at_work():
+        await world.serve()
+        blocked = await world.withdraw("25")
+        id = blocked.id.removeprefix("withdrawal/")
+        await world.until(lambda: world.books.calls["queued"] > 3, "several rounds")
+        assert world.stage(id) is Stage.QUEUED
+        assert not world.chain.sent
+        other = await world.withdraw("0.01", asset=ETHER)
+        assert (await other.result()).stage is Stage.SETTLED
+        assert world.stage(id) is Stage.QUEUED
+        world.model.broken.clear()
+        assert (await blocked.result()).stage is Stage.SETTLED
+
+
+async def test_no_more_slots_are_open_than_the_network_keeps(slow_world: World) -> None:
+    world = slow_world
+    world.model.network = replace(world.model.network, in_flight_max=2)
+    async with world.at_work():
+        await world.serve()
+        handles = [await world.withdraw("10") for _ in range(4)]
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "two slots in flight")
+        assert [row.stage for row in world.books.rows.values()].count(Stage.QUEUED) == 2
+        await world.until(lambda: _mined(world), "all four paid")
+        assert {(await handle.result()).stage for handle in handles} == {Stage.SETTLED}
+    assert world.arrived() == 40 * 10**6
+    world.assert_books_agree()
+
+
+def _mined(world: World) -> bool:
+    """One more block, with never more than two of ours in it; whether everybody is paid by now."""
+    world.model.mine()
+    assert len(world.model.blocks[-1].outcomes) <= 2
+    return all(row.stage is Stage.SETTLED for row in world.books.rows.values())
+
+
+async def test_a_halted_wallet_plans_nothing_and_says_why(world: World) -> None:
+    async with world.at_work():
+        await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", world.books._clock())
+        hot_wallet = await world.serve()
+        handle = await world.withdraw("25")
+        id = handle.id.removeprefix("withdrawal/")
+        await world.until(lambda: _says(world, "HALTED"), "the halt in the details")
+        assert world.stage(id) is Stage.QUEUED
+        assert (await hot_wallet.query(HotWalletWorkflow.status)).halted == "drill"
+        await hot_wallet.signal("resume", {"reason": "drill over", "actors": ["ann"]})
+        assert (await handle.result()).stage is Stage.SETTLED
+
+
+async def _says(world: World, word: str) -> bool:
+    handle = await world.serve()
+    return word in (await handle.query("__temporal_workflow_metadata")).current_details

@@ -1,0 +1,275 @@
+"""The promises of a slot's story: whatever the network, the signer or a worker does, nobody is paid twice."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio import activity
+from temporalio.client import WorkflowHandle
+
+import activities.hot_wallet
+from activities.chain import DeliverOrder
+from domain.errors import Refused, Unavailable, Uncertain
+from domain.payout import Delivery
+from domain.ports import Conclusion
+from domain.withdrawal import Stage
+from tests.fakes.chain import Tx
+from tests.workflows.world import ETHEREUM, USDT, World
+from workers.hosting import Hosted, worker
+from workflows.options import chain_queue
+from workflows.payout import PayoutWorkflow
+
+COINS = 25 * 10**6
+
+
+async def sent(world: World) -> tuple[str, WorkflowHandle[Any, Conclusion]]:
+    """A withdrawal of 25 USDT whose bytes were offered."""
+    await world.serve()
+    handle = await world.withdraw("25")
+    id = handle.id.removeprefix("withdrawal/")
+    await world.stands_at(id, Stage.BROADCAST)
+    await world.until(lambda: bool(world.chain.sent), "the first bytes at a node")
+    return id, handle
+
+
+async def test_a_lost_acknowledgement_never_pays_twice(slow_world: World) -> None:
+    world = slow_world
+    world.chain.faults.lost_replies = 2
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+    assert len(set(world.chain.sent)) == 1
+    assert len(world.vault.orders) == 1
+    world.assert_books_agree()
+
+
+async def test_bytes_that_a_node_swallowed_are_offered_again(slow_world: World) -> None:
+    world = slow_world
+    world.chain.faults.black_holes = 2
+    async with world.at_work():
+        _, handle = await sent(world)
+        await world.until(lambda: len(world.chain.sent) >= 3, "the same bytes offered again")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert len(set(world.chain.sent)) == 1
+    assert world.arrived() == COINS
+
+
+async def test_a_payment_that_waits_too_long_is_bumped_on_the_same_slot(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.model.base_fee *= 40  # nobody takes the first version any more
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version", seconds=20)
+        world.model.base_fee //= 40
+        world.model.mine(3)
+        conclusion = await handle.result()
+    first, second = await world.books.versions(f"{ETHEREUM}/{world.wallet.lower()}/0")
+    assert second.fee.price > first.fee.price
+    assert conclusion.txid == second.txid
+    assert world.arrived() == COINS
+    assert world.model.count(world.wallet) == 1
+    world.assert_books_agree()
+
+
+async def test_an_old_version_may_still_win_and_is_settled_as_the_one_that_paid(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version", seconds=20)
+        first = (await world.books.versions(f"{ETHEREUM}/{world.wallet.lower()}/0"))[0]
+        world.model.mine(1, extra=[Tx.read(first.raw)])
+        world.model.mine(2)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.txid) == (Stage.SETTLED, first.txid)
+    assert world.arrived() == COINS
+
+
+async def test_a_revert_on_chain_fails_it_returns_the_hold_and_books_the_fee(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.model.broken.add(USDT)
+        world.model.mine(3)
+        conclusion = await handle.result()
+    assert conclusion.stage is Stage.FAILED
+    assert world.arrived() == 0
+    assert world.available() == 10_000 * 10**6
+    assert world.books.entries[f"slot/{ETHEREUM}/{world.wallet.lower()}/0/close"]
+    world.assert_books_agree()
+
+
+async def test_a_reorganisation_before_finality_is_looked_at_again(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        id, handle = await sent(world)
+        world.model.mine(1)
+        await world.stands_at(id, Stage.CONFIRMING)
+        world.model.reorg(1)
+        await world.stands_at(id, Stage.BROADCAST)
+        await world.until(lambda: bool(world.model.pool), "the same bytes in the pool again")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert len(set(world.chain.sent)) == 1
+    assert world.arrived() == COINS
+
+
+async def test_a_strangers_transaction_on_our_nonce_halts_until_people_resume(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        world.model.pool["stranger"] = world.foreign(0)
+        await world.until(lambda: _halted(world) is not None, "the wallet halted")
+        handle = await world.withdraw("25")
+        id = handle.id.removeprefix("withdrawal/")
+        await world.stands_at(id, Stage.QUEUED)
+        assert "the key is used elsewhere" in str(_halted(world))
+        del world.model.pool["stranger"]
+        await hot_wallet.signal("resume", "just do it")
+        await hot_wallet.signal("resume", {"reason": "the key is safe", "actors": ["ann", "bob"]})
+        await world.stands_at(id, Stage.BROADCAST)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert [what for what, _ in _events(world)] == ["HALTED", "RESUMED"]
+    assert world.arrived() == COINS
+
+
+async def test_a_slot_that_a_stranger_used_is_never_called_paid(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        id, _ = await sent(world)
+        world.model.mine(1, extra=[world.foreign(0)])
+        world.model.mine(3)
+        await world.until(lambda: _halted(world) is not None, "the wallet halted")
+        assert "none of our versions" in str(_halted(world))
+        status = await world.payout(0).query(PayoutWorkflow.status)
+        assert status.halted == _halted(world)
+        assert world.stage(id) in (Stage.BROADCAST, Stage.CONFIRMING)
+        assert world.held() == COINS + 1_500_000
+        await world.payout(0).cancel()
+        await world.payout(0).signal("resume", args=[1, 2])
+        await world.until(lambda: world.books.calls["halt_wallet"] >= 2, "looked at again, and halted again")
+    assert world.arrived() == 0
+
+
+def _halted(world: World) -> str | None:
+    return world.books._wallet(ETHEREUM, world.wallet).halted
+
+
+def _events(world: World) -> list[tuple[str, str]]:
+    return world.books._wallet(ETHEREUM, world.wallet).events
+
+
+# ---------------------------------------------------------------- the signer says no
+async def test_a_signer_that_refuses_halts_the_wallet_and_signs_after_people_looked(world: World) -> None:
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: _halted(world) is not None, "the wallet halted")
+        assert "SIGNER_QUORUM" in str(_halted(world))
+        assert not world.chain.sent
+        await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+
+
+async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still_wins(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.vault.failures = [Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than allowed.")]
+        await world.until(lambda: _halted(world) is not None, "the wallet halted", seconds=20)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+    assert len(set(world.chain.sent)) == 1
+
+
+# ---------------------------------------------------------------- parts that break
+async def test_nodes_that_are_down_for_a_while_only_delay_it(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.chain.faults.down = 5
+        await world.until(lambda: not world.chain.faults.down, "the nodes back")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+
+
+async def test_books_that_break_after_their_commits_change_nothing(world: World) -> None:
+    for method in ("plan_slot", "store_version", "settle"):
+        world.books.lost_answers[method] = 1
+    world.books.failures["record_broadcast"] = [Uncertain("DATABASE_UNCERTAIN", "The answer to COMMIT was lost.")]
+    world.books.failures["record_facts"] = [Unavailable("DATABASE_UNAVAILABLE", "The database does not answer.")]
+    async with world.at_work():
+        await world.serve()
+        handle = await world.withdraw("25")
+        assert (await handle.result()).stage is Stage.SETTLED
+        await world.payout(0).result()
+    assert world.arrived() == COINS
+    assert world.model.count(world.wallet) == 1
+    world.assert_books_agree()
+
+
+async def test_a_worker_that_dies_after_the_broadcast_is_replaced_and_nothing_is_paid_anew(slow_world: World) -> None:
+    world = slow_world
+    fell_silent = asyncio.Event()
+
+    @activity.defn(name="deliver")
+    async def dies(order: DeliverOrder) -> Delivery:
+        """A worker killed between its broadcast and its first look: no heartbeat, no result, no goodbye."""
+        await world.books.store_version(order.version)
+        await world.chain.broadcast(order.version)
+        fell_silent.set()
+        activity.raise_complete_async()
+
+    serve = world.hosted("chain").activities[1]
+    async with world.at_work("orchestrator", "books", "signer"):
+        await world.serve()
+        handle = await world.withdraw("25")
+        async with worker(world.client, Hosted(chain_queue(ETHEREUM), activities=(dies, serve))):
+            await asyncio.wait_for(fell_silent.wait(), 10)
+        async with world.at_work("chain"):
+            world.model.mine(3)
+            assert (await handle.result()).stage is Stage.SETTLED
+            await world.payout(0).result()
+    assert world.arrived() == COINS
+    assert len(set(world.chain.sent)) == 1
+    world.assert_books_agree()
+
+
+async def test_a_drained_worker_hands_over_at_once(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work("orchestrator", "books", "signer"):
+        async with world.at_work("chain"):
+            _, handle = await sent(world)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 3, "a drained worker leaves quickly"
+        world.model.mine(3)
+        async with world.at_work("chain"):
+            assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+
+
+async def test_a_payout_terminated_by_hand_is_begun_again_and_pays_once(
+    slow_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = slow_world
+    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 1)
+    async with world.at_work():
+        _, handle = await sent(world)
+        first = await world.payout(0).describe()
+        await world.payout(0).terminate("somebody meant well")
+        await world.until(lambda: _begun_again(world, first.run_id), "a new run of the payout", seconds=25)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+    assert len(set(world.chain.sent)) == 1
+
+
+async def _begun_again(world: World, run_id: str) -> bool:
+    return (await world.payout(0).describe()).run_id != run_id

@@ -1,0 +1,101 @@
+"""Runs what the registry lists: one process, one client, a worker for each queue, drained when it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.failures import Translation
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+GRACEFUL_STOP_S = 10
+CACHED_WORKFLOWS_MAX = 0
+BEATS_APART_S = 1
+PATIENCE_FIRST_S = 0.25
+PATIENCE_MAX_S = 5.0
+# Pure rooms are shared with workflow code: loading them once keeps the sandbox on and quick.
+_PURE = ("domain", "activities")
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """One queue and who works on it. `at_once` bounds the activities in progress."""
+
+    queue: str
+    workflows: Sequence[type] = ()
+    activities: Sequence[Callable[..., Any]] = ()
+    at_once: int = 100
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """All that one process hosts, and what it looks after beside it for as long as it runs."""
+
+    hosted: Sequence[Hosted]
+    patrol: Callable[[Client], Awaitable[None]] | None = None
+
+
+def identity(kind: str) -> str:
+    return f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+
+def worker(client: Client, hosted: Hosted) -> Worker:
+    """A worker with the house's rules: sandbox on, failures translated, ten seconds to finish what it has."""
+    return Worker(
+        client,
+        task_queue=hosted.queue,
+        workflows=hosted.workflows,
+        activities=hosted.activities,
+        interceptors=[Translation()],
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PURE)
+        ),
+        max_cached_workflows=CACHED_WORKFLOWS_MAX,
+        max_concurrent_activities=hosted.at_once if hosted.activities else None,
+        max_heartbeat_throttle_interval=timedelta(seconds=BEATS_APART_S),
+        default_heartbeat_throttle_interval=timedelta(seconds=BEATS_APART_S),
+        graceful_shutdown_timeout=timedelta(seconds=GRACEFUL_STOP_S),
+    )
+
+
+@asynccontextmanager
+async def running(client: Client, hosting: Hosting) -> AsyncIterator[None]:
+    """Everything hosted is at work inside, and drained on the way out. A patrol or a worker that fails ends it."""
+    async with AsyncExitStack() as stack:
+        for hosted in hosting.hosted:
+            await stack.enter_async_context(worker(client, hosted))
+            log.info("working on queue %s", hosted.queue)
+        if hosting.patrol is not None:
+            patrol = asyncio.ensure_future(hosting.patrol(client))
+            stack.push_async_callback(_stopped, patrol)
+        yield
+
+
+async def patiently(what: str, attempt: Callable[[], Awaitable[T]], errors: tuple[type[Exception], ...]) -> T:
+    """The result of `attempt`, tried until it succeeds; says each time what it waits for."""
+    pause = PATIENCE_FIRST_S
+    while True:
+        try:
+            return await attempt()
+        except errors as error:
+            log.warning("waiting for %s: %s", what, str(error).splitlines()[0] if str(error) else type(error).__name__)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, PATIENCE_MAX_S)
+
+
+async def _stopped(task: "asyncio.Future[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

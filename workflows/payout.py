@@ -1,0 +1,140 @@
+"""The story of one slot: signed, delivered, bumped where the network asks for more, settled once its end is proven.
+
+A payout has no way to fail: it ends with proof, or it waits for people. Names for its callers: signal `resume` (sent by
+resuming the wallet), query `status`.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.books import BooksActivities, Halt, Settlement
+    from activities.chain import ChainActivities, DeliverOrder
+    from activities.failures import refusal
+    from activities.signing import SigningActivities
+    from activities.stories import PayoutOrder
+    from domain.payout import Act, Delivery, Draft, Final, SigningOrder, Version
+    from workflows.options import BOOKS, SIGNING, on
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutStatus:
+    """What an operator sees: how many versions were signed, the last one's txid, and why it stands still if it does."""
+
+    versions: int
+    txid: str | None
+    halted: str | None
+
+
+@dataclass
+class _State:
+    version: Version | None = None
+    resumed: int = 0
+    halted: str | None = None
+    may_bump: bool = True
+
+
+@workflow.defn(name="Payout")
+class PayoutWorkflow:
+    """One slot from its first signature to the proof of its end."""
+
+    @workflow.init
+    def __init__(self, order: PayoutOrder) -> None:
+        self._order = order
+        self._state = _State()
+
+    @workflow.run
+    async def run(self, order: PayoutOrder) -> Final:
+        """The proven end. Cancelling it in the UI does nothing: the coins may already be moving."""
+        story = asyncio.create_task(self._story())
+        while True:
+            try:
+                return await asyncio.shield(story)
+            except asyncio.CancelledError:
+                if story.done():
+                    raise
+
+    async def _story(self) -> Final:
+        version = await self._signed(self._order.draft)
+        while True:
+            delivery = await self._delivered(version)
+            if delivery.final is not None:
+                return await self._settled(delivery.final)
+            if delivery.act is Act.BUMP and delivery.draft is not None:
+                version = await self._bumped(delivery.draft) or version
+            else:
+                await self._halt(delivery.reason)
+
+    async def _signed(self, draft: Draft) -> Version:
+        """The first version. While the signer refuses it nothing moves, and nothing behind it can: people must look."""
+        while True:
+            version, refused = await self._ask_signer(draft)
+            if version is not None:
+                return version
+            await self._halt(refused)
+
+    async def _bumped(self, draft: Draft) -> Version | None:
+        """A version with a higher fee. When the signer refuses it, those that are out may still win: watch on."""
+        version, refused = await self._ask_signer(draft)
+        if version is None:
+            self._state.may_bump = False
+            await self._close_wallet(refused)
+        return version
+
+    async def _ask_signer(self, draft: Draft) -> tuple[Version | None, str]:
+        order = SigningOrder(self._order.slot, draft, self._order.items)
+        try:
+            version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
+        except ActivityError as error:
+            if (why := refusal(error)) is None:
+                raise
+            return None, f"the signer refused slot {self._order.slot.id}: {why}"
+        self._state.version = version
+        return version, ""
+
+    async def _delivered(self, version: Version) -> Delivery:
+        self._detail(f"version {version.number} is out as `{version.txid}`")
+        return await workflow.execute_activity_method(
+            ChainActivities.deliver,
+            DeliverOrder(self._order.slot, version, self._state.may_bump),
+            **on(self._order.slot.network),
+        )
+
+    async def _settled(self, final: Final) -> Final:
+        settlement = Settlement(self._order.slot, final, workflow.now())
+        await workflow.execute_activity_method(BooksActivities.settle, settlement, **BOOKS)
+        self._detail(f"final in block {final.block} as `{final.txid}`: {'paid' if final.paid else 'failed on chain'}")
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return final
+
+    async def _halt(self, reason: str) -> None:
+        """Closes the wallet and waits for people; afterwards the slot is looked at again."""
+        before = self._state.resumed
+        await self._close_wallet(reason)
+        self._detail(f"**HALTED**: {reason}\n\nSignal `resume` to the hot wallet when it is understood.")
+        await workflow.wait_condition(lambda: self._state.resumed > before)
+        self._state = replace(self._state, halted=None, may_bump=True)
+
+    async def _close_wallet(self, reason: str) -> None:
+        self._state.halted = reason
+        slot = self._order.slot
+        halt = Halt(slot.network, slot.wallet, reason, workflow.now())
+        await workflow.execute_activity_method(BooksActivities.halt_wallet, halt, **BOOKS)
+
+    @workflow.signal(description="The wallet was resumed: look at the slot again.")
+    def resume(self, *words: Any) -> None:
+        self._state.resumed += 1
+
+    @workflow.query(description="Versions signed so far and why it stands still, if it does.")
+    def status(self) -> PayoutStatus:
+        version = self._state.version
+        return PayoutStatus(version.number if version else 0, version.txid if version else None, self._state.halted)
+
+    def _detail(self, says: str) -> None:
+        slot = self._order.slot
+        paid = ", ".join(f"`{payment.withdrawal_id}`" for payment in slot.payments)
+        workflow.set_current_details(f"Slot {slot.scarce} of `{slot.wallet}` on {slot.network} pays {paid}.\n\n{says}")
