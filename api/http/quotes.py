@@ -1,0 +1,62 @@
+"""Quotes: what a withdrawal would cost and take, promised for a minute."""
+
+import math
+from datetime import timedelta
+
+from fastapi import APIRouter, Request, Response
+
+from api.auth import Permission, needs
+from api.errors import documented
+from api.http.door import DoorRoute, Json, caller_of, door_of
+from api.http.withdrawals import account_for
+from api.schemas import Quote, QuoteRequest
+from domain.money import Amount
+from domain.network import Network
+from domain.policy import withdrawal_fee
+
+router = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=DoorRoute)
+
+QUOTE_S = 60
+
+
+@router.post(
+    "/quote",
+    status_code=201,
+    response_model=Quote,
+    responses=documented(
+        "VALIDATION", "AMOUNT_NOT_STRING", "AMOUNT_BELOW_MINIMUM", "ACCOUNT_UNKNOWN", "STORE_UNAVAILABLE"
+    ),
+)
+@needs(Permission.WITHDRAWAL_QUOTE)
+async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
+    """What this withdrawal costs and how long it takes. The fee is kept for a request that names the quote in time."""
+    door, who = door_of(request), caller_of(request)
+    account = account_for(who, body.account)
+    asset = door.catalogue.asset(body.network, body.asset)
+    amount = Amount.parse(body.amount, asset)
+    fee = withdrawal_fee(door.catalogue.policy, amount)
+    now = door.now()
+    made = await door.books.make_quote(
+        account, asset.id, str(amount.units), str(fee.units), now, now + timedelta(seconds=QUOTE_S)
+    )
+    network, native = door.catalogue.networks[body.network], door.catalogue.native(body.network)
+    answer = {
+        "quote_id": made.id,
+        "account": account,
+        "network": network.id,
+        "asset": asset.code,
+        "amount": amount.text(),
+        "fee": fee.text(),
+        "net": amount.text(),
+        "total": (amount + fee).text(),
+        "network_fee_cap": Amount(network.fees.network_fee_cap, native).text(),
+        "network_fee_asset": native.code,
+        "eta_seconds": eta_s(network, amount),
+        "expires_at": made.expires_at,
+    }
+    return Json(answer, 201)
+
+
+def eta_s(network: Network, amount: Amount) -> int:
+    """Seconds from broadcast to final: a block to be included in, and the confirmations of this amount."""
+    return math.ceil(network.block_time_ms * (1 + network.confirmations_for(amount)) / 1000)
