@@ -1,0 +1,1 @@
+"""Measurements: ours against the barest equivalent, interleaved on one machine in one run."""

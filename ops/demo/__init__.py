@@ -1,0 +1,1 @@
+"""The demonstration: real withdrawals over REST on real parts, and the evidence that each was paid exactly once."""

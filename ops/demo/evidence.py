@@ -1,0 +1,111 @@
+"""The evidence: what the node, the ledger and the histories say after the demonstration, and whether they agree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from temporalio.client import Client
+
+from adapters.catalogue import Catalogue
+from domain.ledger import chart
+from domain.money import Amount
+from domain.payout import payout_workflow_id
+from domain.ports import Views
+from domain.withdrawal import Stage, workflow_id
+from ops.demo.node import Node
+from ops.demo.story import ASSET, NETWORK, Case, WentWrong
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One withdrawal with its evidence, as `--json` prints it. `transfers` counts the node's Transfer logs to it."""
+
+    id: str | None
+    title: str
+    network: str
+    asset: str
+    amount: str
+    stage: str
+    code: str
+    txid: str | None
+    destination: str
+    destination_balance: str
+    transfers: int
+    confirmations: int
+    seconds_to_broadcast: float | None
+    history_events: int
+
+    def fault(self, should_end: str) -> str | None:
+        """What is wrong with it, or None."""
+        if self.stage != should_end:
+            return f"{self.title}: ended {self.stage or 'nowhere'} instead of {should_end}"
+        paid = self.amount if should_end == Stage.SETTLED else "0"
+        if self.destination_balance != paid:
+            return f"{self.title}: the node says {self.destination_balance} at the destination instead of {paid}"
+        if self.transfers != (1 if should_end == Stage.SETTLED else 0):
+            return f"{self.title}: the node saw {self.transfers} transfers"
+        return None
+
+
+async def gather_row(case: Case, node: Node, catalogue: Catalogue, temporal: Client, views: Views) -> Row:
+    asset = catalogue.asset(NETWORK, ASSET)
+    contract = str(asset.contract)
+    txid = case.view.get("txid")
+    return Row(
+        id=case.id,
+        title=case.title,
+        network=NETWORK,
+        asset=ASSET,
+        amount=case.amount,
+        stage=case.stage,
+        code=case.code,
+        txid=txid,
+        destination=case.recipient,
+        destination_balance=Amount(await node.balance(case.recipient, contract), asset).text(),
+        transfers=len(await node.transfers_to(case.recipient, contract)),
+        confirmations=await node.confirmations(txid) if txid else 0,
+        seconds_to_broadcast=_seconds_to_broadcast(case.timeline),
+        history_events=await _history_events(case, temporal, views),
+    )
+
+
+async def trial_balance(views: Views) -> Mapping[str, str]:
+    """Sum of all postings per asset in base units: "0", or the books do not balance."""
+    books = await views.trial_balance()
+    if books.disagreements:
+        raise WentWrong(f"balances differ from their postings: {dict(books.disagreements)}")
+    return books.sums
+
+
+async def chain_minus_ledger(node: Node, catalogue: Catalogue, views: Views) -> Mapping[str, str]:
+    """Per asset, in whole coins: what the node says the hot wallets hold, less the books, free and in flight."""
+    wallets, house = await views.wallets(), await views.house()
+    differences: dict[str, str] = {}
+    for asset in catalogue.assets.values():
+        held = booked = 0
+        for wallet in wallets:
+            if wallet.network == asset.network:
+                held += await node.balance(wallet.address, asset.contract)
+                booked += int(wallet.balances.get(asset.id, "0"))
+        in_flight = int(house.get(chart.in_flight(asset.network, asset.id).code, "0"))
+        differences[asset.id] = Amount(held - booked - in_flight, asset).text()
+    return differences
+
+
+def _seconds_to_broadcast(timeline: Sequence[Mapping[str, Any]]) -> float | None:
+    at = {row["stage"]: datetime.fromisoformat(row["at"]) for row in reversed(timeline)}
+    if Stage.BROADCAST not in at:
+        return None
+    return round((at[Stage.BROADCAST] - at[Stage.REQUESTED]).total_seconds(), 3)
+
+
+async def _history_events(case: Case, temporal: Client, views: Views) -> int:
+    """Events over the withdrawal's own workflows: the withdrawal and its payout."""
+    if case.id is None:
+        return 0
+    view = await views.withdrawal(case.id)
+    ids = [workflow_id(case.id)]
+    if view is not None and view.slot_id is not None:
+        ids.append(payout_workflow_id(view.slot_id))
+    return sum([(await temporal.get_workflow_handle(id_).describe()).history_length for id_ in ids])

@@ -1,0 +1,169 @@
+"""What happens in the demonstration: one withdrawal paid at once, one by a quorum, one rejected, one refused."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from temporalio.client import Client, RPCError
+
+from domain.intent import Intent, Ruling
+from domain.withdrawal import ENDS, Stage, withdrawal_id, workflow_id
+from ops.cli.approver import Signer
+from ops.demo.door import Door
+
+NETWORK = "ethereum"
+ASSET = "USDT"
+END_WAIT_S = 180.0
+LOOK_S = 0.1
+
+
+class WentWrong(Exception):
+    """Something ended otherwise than it should; the sentence says what."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One withdrawal of the demonstration, as it is asked for and as it ended."""
+
+    title: str
+    client: str
+    amount: str
+    should_end: str
+    recipient: str
+    ref: str
+    id: str | None = None
+    view: dict[str, Any] = field(default_factory=dict)
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    code: str = ""
+
+    @property
+    def stage(self) -> str:
+        return str(self.view.get("stage", "")) or ("REFUSED" if self.code else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Everybody who acts: clients' doors by account, approvers' doors and keys by name, and a line to Temporal."""
+
+    clients: dict[str, Door]
+    approver_doors: dict[str, Door]
+    approvers: dict[str, Signer]
+    temporal: Callable[[], Awaitable[Client]]
+
+
+def cases(run: str, extra: int) -> list[Case]:
+    """The four cases, and `extra` small ones that keep the wallet busy; each pays an address nobody used before."""
+    rows = [
+        ("paid at once", "alice", "25", Stage.SETTLED),
+        ("2 of 3 approve", "alice", "2500", Stage.SETTLED),
+        ("rejected", "alice", "1200", Stage.REJECTED),
+        ("not enough funds", "bob", "999", "REFUSED"),
+        *((f"paid at once ({n + 2})", "alice", f"{n + 1}.5", Stage.SETTLED) for n in range(extra)),
+    ]
+    return [
+        Case(title, client, amount, str(end), _fresh_address(run, n), f"demo-{run}-{n}")
+        for n, (title, client, amount, end) in enumerate(rows)
+    ]
+
+
+async def play(case: Case, cast: Cast) -> None:
+    """Plays one case to its end. Raises WentWrong when an answer on the way is not the one that should come."""
+    if case.should_end == "REFUSED":
+        return await _refused(case, cast)
+    await _request(case, cast)
+    if case.title == "2 of 3 approve":
+        await _until(case, cast, lambda: case.stage == Stage.REFERRED)
+        await _decide_over_rest(case, cast, "ann", Ruling.APPROVE)
+        await _decide_by_signal(case, cast, "ben", Ruling.APPROVE)
+    if case.should_end == Stage.REJECTED:
+        await _until(case, cast, lambda: case.stage == Stage.REFERRED)
+        await _decide_over_rest(case, cast, "cat", Ruling.REJECT)
+    await _until(case, cast, lambda: case.stage in ENDS)
+
+
+async def _request(case: Case, cast: Cast) -> None:
+    status, answer = await cast.clients[case.client].post("/v1/withdrawals", _body(case), case.ref)
+    if status != 202:
+        raise WentWrong(f"{case.title}: the door answered {status} {answer.get('code')}: {answer.get('detail')}")
+    case.id = answer["id"]
+
+
+async def _refused(case: Case, cast: Cast) -> None:
+    """The door says 422 at once, and nothing of it remains: no row, no hold, no workflow."""
+    door = cast.clients[case.client]
+    before = (await door.get(f"/v1/accounts/{case.client}/balances"))[1]
+    status, answer = await door.post("/v1/withdrawals", _body(case), case.ref)
+    after = (await door.get(f"/v1/accounts/{case.client}/balances"))[1]
+    case.code = str(answer.get("code", ""))
+    if status != 422 or case.code != "INSUFFICIENT_FUNDS":
+        raise WentWrong(f"{case.title}: the door answered {status} {case.code} instead of 422 INSUFFICIENT_FUNDS")
+    if before != after:
+        raise WentWrong(f"{case.title}: balances changed although nothing was accepted")
+    if (await door.get(f"/v1/withdrawals/by-ref/{case.ref}"))[0] != 404:
+        raise WentWrong(f"{case.title}: a row was left behind")
+    client = await cast.temporal()
+    try:
+        await client.get_workflow_handle(workflow_id(withdrawal_id(case.client, case.ref))).describe()
+    except RPCError:
+        return
+    raise WentWrong(f"{case.title}: a workflow was left running")
+
+
+async def _decide_over_rest(case: Case, cast: Cast, who: str, ruling: Ruling) -> None:
+    decision = _signed(case, cast, who, ruling)
+    status, answer = await cast.approver_doors[who].post(f"/v1/withdrawals/{case.id}/{ruling.value}", decision)
+    if status != 200 and answer.get("code") not in ("REPEAT", "TOO_LATE"):
+        raise WentWrong(
+            f"{case.title}: {who}'s word was answered {status} {answer.get('code')}: {answer.get('detail')}"
+        )
+
+
+async def _decide_by_signal(case: Case, cast: Cast, who: str, ruling: Ruling) -> None:
+    decision = _signed(case, cast, who, ruling)
+    until = time.monotonic() + END_WAIT_S
+    while True:
+        try:
+            client = await cast.temporal()
+            return await client.get_workflow_handle(workflow_id(str(case.id))).signal(ruling.value, decision)
+        except (RPCError, RuntimeError) as error:
+            if time.monotonic() > until:
+                raise WentWrong(f"{case.title}: the signal did not reach Temporal: {error}") from error
+            await asyncio.sleep(0.5)
+
+
+def _signed(case: Case, cast: Cast, who: str, ruling: Ruling) -> dict[str, str]:
+    """The decision of one person, signed on their side over a hash computed there."""
+    return asdict(cast.approvers[who].decide(Intent(**case.view["intent"]), ruling))
+
+
+async def _until(case: Case, cast: Cast, reached: Callable[[], bool]) -> None:
+    """Looks at the withdrawal over REST until it is where it should be."""
+    door, until = cast.clients[case.client], time.monotonic() + END_WAIT_S
+    while True:
+        status, view = await door.get(f"/v1/withdrawals/{case.id}")
+        if status == 200:
+            case.view = view
+            case.timeline = (await door.get(f"/v1/withdrawals/{case.id}/timeline"))[1].get("items", case.timeline)
+        if reached():
+            return
+        if case.stage in ENDS or time.monotonic() > until:
+            raise WentWrong(f"{case.title}: it stands at {case.stage or 'nowhere'} ({view.get('reason') or status})")
+        await asyncio.sleep(LOOK_S)
+
+
+def _body(case: Case) -> dict[str, str]:
+    return {
+        "client_ref": case.ref,
+        "network": NETWORK,
+        "asset": ASSET,
+        "amount": case.amount,
+        "recipient": case.recipient,
+    }
+
+
+def _fresh_address(run: str, n: int) -> str:
+    return to_checksum_address(keccak(text=f"strongroom/demo/{run}/{n}")[-20:])
