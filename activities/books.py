@@ -123,6 +123,7 @@ class BooksActivities:
         """Closes the slot and its withdrawals in the books, then tells each story; a retry tells them again."""
         conclusions = await self._books.settle(settlement.slot, settlement.final, settlement.at)
         for conclusion in conclusions:
+            activity.logger.info("%s ended: %s", conclusion.withdrawal_id, conclusion.stage)
             await self._stories.conclude(conclusion)
         return conclusions
 

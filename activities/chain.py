@@ -94,7 +94,6 @@ class _Watch:
             await self._begin()
         slot = self._order.slot
         facts = await self._chain.observe(slot, self._versions)
-        await self._keep(facts)
         self._step = decide(
             slot,
             self._versions,
@@ -104,14 +103,26 @@ class _Watch:
             bump_after=self._bump_after,
             now=self._clock(),
         )
+        if self._step.act is Act.HALT and await self._learnt_more():
+            return None
+        await self._keep(facts)
         return await self._act(self._step)
 
     async def _begin(self) -> None:
         """The bytes are committed and the stage moved before the first node hears of them."""
         version = await self._books.store_version(self._order.version)
         await self._books.record_broadcast(self._order.slot.id, version, self._clock())
-        self._versions = tuple(sorted(await self._books.versions(version.slot_id), key=lambda v: v.number))
+        await self._learnt_more()
         await self._send(self._versions[-1])
+
+    async def _learnt_more(self) -> bool:
+        """Reads the stored versions; whether there are new ones. One that another attempt stored meanwhile must never
+        be taken for a stranger's.
+        """
+        before = self._versions
+        stored = await self._books.versions(self._order.slot.id)
+        self._versions = tuple(sorted(stored, key=lambda version: version.number))
+        return self._versions != before
 
     async def _act(self, step: Step) -> Delivery | None:
         match step.act:
@@ -130,13 +141,16 @@ class _Watch:
             await self._chain.broadcast(version)
         except (Uncertain, Refused) as answer:
             underpriced, self._doubt = answer.code == "BROADCAST_UNDERPRICED", str(answer)
+        doubt = f" ({self._doubt})" if self._doubt else ""
+        activity.logger.info("offered version %d as %s%s", version.number, version.txid, doubt)
         self._offer = offered(self._offer, version.number, self._clock(), underpriced=underpriced)
 
     async def _keep(self, facts: Facts) -> None:
+        """Writes down a look that says something new. The last one is settled with its proof, in one write."""
         self.looks += 1
         gist = (facts.used, facts.consumer, facts.sightings)
         self.quiet = self.quiet + 1 if gist == self._gist else 0
-        if gist != self._gist:
+        if gist != self._gist and self._step.act is not Act.FINAL:
             await self._books.record_facts(self._order.slot, facts)
             self._gist = gist
 

@@ -197,14 +197,15 @@ class _Desk:
         now = self._clock()
         self._waiting = {key: wait for key, wait in self._waiting.items() if wait.forget_at > now}
         limit = self._network.in_flight_max + len(self._waiting)
-        begun: list[PayoutOrder] = []
+        begun: list[asyncio.Task[bool]] = []
         try:
             for item in await self._books.queued(self._network.id, self._wallet, limit):
                 wait = self._waiting.get(item.payment.withdrawal_id)
                 if wait is not None and wait.until > now:
                     continue
                 try:
-                    begun.append(await self._planned_slot(item))
+                    order = await self._planned_slot(item)
+                    begun.append(asyncio.create_task(self._stories.begin_payout(order)))
                 except _Full:
                     break
                 except (Refused, Unavailable) as why:
@@ -212,7 +213,7 @@ class _Desk:
                         raise
                     self._waits(item.payment.withdrawal_id, why)
         finally:
-            await self._begin(begun)
+            await self._begun(begun)
 
     async def _planned_slot(self, item: PayoutItem) -> PayoutOrder:
         """One payout, bound to the wallet's next slot. Raises Refused with the reason that it waits, or _Full."""
@@ -227,9 +228,9 @@ class _Desk:
         self._waiting.pop(item.payment.withdrawal_id, None)
         return PayoutOrder(slot, self._chain.draft(slot, fee), (_shown(item),))
 
-    async def _begin(self, orders: list[PayoutOrder]) -> None:
-        """Starts the payouts together; what did not start is found by the next sweep, which then comes at once."""
-        started = await asyncio.gather(*map(self._stories.begin_payout, orders), return_exceptions=True)
+    async def _begun(self, starts: list[asyncio.Task[bool]]) -> None:
+        """A payout that did not start is found by the next sweep, which then comes at once."""
+        started = await asyncio.gather(*starts, return_exceptions=True)
         failed = [answer for answer in started if isinstance(answer, BaseException)]
         if failed:
             self.doubt()

@@ -1,4 +1,4 @@
-"""Reads the operator's files: networks, assets and policy. A wrong file is refused whole, with the row and what to write."""
+"""Reads the operator's files: networks, assets and policy. A wrong file is refused whole, with what to write."""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 """Who is calling and what they may do. A key is `sr_<id>_<secret>`; only the secret's SHA-256 is at rest."""
 
+import asyncio
 import hashlib
 import hmac
 import math
@@ -12,15 +13,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-
 from domain.errors import Refused
 
 _TOKEN = re.compile(r"^sr_([A-Za-z0-9]{4,32})_([A-Za-z0-9_-]{16,128})$")
 CACHE_S = 2.0  # a revoked key is dead everywhere within this time
 CACHE_KEYS_MAX = 4096
+WINDOW_S = 60.0
+CALLERS_MAX = 20_000
 
 
 class Role(StrEnum):
@@ -65,6 +64,11 @@ class Principal:
     role: Role
     account: str | None
 
+    @property
+    def ledger_of_keys(self) -> str:
+        """Whose Idempotency-Keys these are: all keys of one account share theirs, and so does each of the staff."""
+        return f"client/{self.account}" if self.account is not None else f"staff/{self.name}"
+
 
 # ------------------------------------------------------------ keys
 class StoredKey(Protocol):
@@ -98,6 +102,7 @@ class Authenticator:
         self._keyring = keyring
         self._clock = clock
         self._seen: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
+        self._asking: dict[str, asyncio.Future[StoredKey | None]] = {}
 
     async def principal(self, authorization: str) -> Principal:
         """Raises Refused KEY_MISSING or KEY_INVALID; the latter never says what about the key was wrong."""
@@ -120,12 +125,22 @@ class Authenticator:
         cached = self._seen.get(key_id)
         if cached is not None and cached[0] > now:
             return cached[1]
-        stored = await self._keyring.find(key_id)
-        self._seen[key_id] = (now + CACHE_S, stored)
+        asking = self._asking.get(key_id)
+        if asking is None:
+            asking = asyncio.ensure_future(self._keyring.find(key_id))
+            self._asking[key_id] = asking
+            asking.add_done_callback(lambda done: self._heard(key_id, now, done))
+        # Shielded: a caller who hangs up does not take the answer from the others.
+        return await asyncio.shield(asking)
+
+    def _heard(self, key_id: str, asked_at: float, done: "asyncio.Future[StoredKey | None]") -> None:
+        del self._asking[key_id]
+        if done.cancelled() or done.exception() is not None:
+            return
+        self._seen[key_id] = (asked_at + CACHE_S, done.result())
         self._seen.move_to_end(key_id)
         if len(self._seen) > CACHE_KEYS_MAX:
             self._seen.popitem(last=False)
-        return stored
 
 
 def _invalid() -> Refused:
@@ -149,21 +164,36 @@ class Allowance:
 
 
 class RateLimiter:
-    """At most `per_minute` calls in any minute for each key, counted in this process (sliding window)."""
+    """At most `per_minute` calls in a row, and then as many a minute, evenly: the generic cell rate algorithm (ITU-T
+    I.371), which needs one number for each caller. Counted in this process.
+    """
 
-    def __init__(self, per_minute: int) -> None:
-        self._item = RateLimitItemPerMinute(per_minute)
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = per_minute
+        self._apart_s = WINDOW_S / per_minute
+        self._clock = clock
+        # When each caller's calls so far would have been spread out evenly; whoever is in the past has nothing used.
+        self._spread: dict[str, float] = {}
 
-    async def take(self, who: str) -> Allowance:
+    def take(self, who: str) -> Allowance:
         """Takes one call from the allowance of `who`. Raises Refused RATE_LIMITED with `retry_after_s`."""
-        taken = await self._limiter.hit(self._item, who)
-        reset_at, remaining = await self._limiter.get_window_stats(self._item, who)
-        reset_s = max(1, math.ceil(reset_at - time.time()))
-        if not taken:
-            say = f"This API key may call {self._item.amount} times a minute; wait as Retry-After says."
-            raise Refused("RATE_LIMITED", say, retry_after_s=reset_s)
-        return Allowance(self._item.amount, max(0, remaining), reset_s)
+        now = self._clock()
+        until = max(self._spread.get(who, now), now) + self._apart_s
+        if until - now > WINDOW_S + self._apart_s / 2:
+            wait_s = math.ceil(until - now - WINDOW_S)
+            say = f"This API key may call {self._limit} times a minute; wait as Retry-After says."
+            raise Refused("RATE_LIMITED", say, retry_after_s=max(1, wait_s))
+        self._spread[who] = until
+        if len(self._spread) > CALLERS_MAX:
+            self._forget(now)
+        used_s = until - now
+        return Allowance(self._limit, int((WINDOW_S - used_s) / self._apart_s + 0.5), math.ceil(used_s))
+
+    def _forget(self, now: float) -> None:
+        """Drops who used nothing lately; if that is nobody, the ones that were seen first."""
+        self._spread = {who: until for who, until in self._spread.items() if until > now}
+        for who in list(self._spread)[: max(0, len(self._spread) - CALLERS_MAX // 2)]:
+            del self._spread[who]
 
 
 # ------------------------------------------------------------ what a route lets whom do

@@ -33,7 +33,8 @@ from domain.ports import Conclusion, DecisionNote, Views, WithdrawalView
 from domain.withdrawal import CANCELLABLE, workflow_id
 from workflows.attributes import for_withdrawal
 from workflows.options import ORCHESTRATOR_QUEUE
-from workflows.withdrawal import Plea, WithdrawalOrder, WithdrawalWorkflow
+from workflows.state import Plea, WithdrawalOrder
+from workflows.withdrawal import WithdrawalWorkflow
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ SWEEP_EVERY_S = 1.0
 SWEEP_OLDER_THAN_S = 2.0
 SWEEP_ROWS_MAX = 200
 HEALTH_EVERY_S = 2.0
+HEALTH_WAIT_S = 3.0
+# A slow answer is not an outage; two in a row are.
+SLOW_LOOKS_MAX = 2
 ANSWER_WAIT_S = 10.0
 DRAIN_S = 2.0
 # The server slows down badly past ten updates in flight on one workflow.
@@ -115,6 +119,7 @@ class Commands:
         self._known: set[str] = set()
         self._updates: Counter[str] = Counter()
         self._health = Health(up=False, reason="not asked yet")
+        self._slow_looks = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -150,11 +155,16 @@ class Commands:
 
     async def _look(self) -> None:
         try:
-            async with asyncio.timeout(HEALTH_EVERY_S):
+            async with asyncio.timeout(HEALTH_WAIT_S):
                 client = await self._connected()
-                serving = await client.service_client.check_health(timeout=timedelta(seconds=HEALTH_EVERY_S))
+                serving = await client.service_client.check_health()
+            self._slow_looks = 0
             self._heard(Health(up=True) if serving else Health(up=False, reason="Temporal does not serve yet"))
-        except (RPCError, RuntimeError, OSError, TimeoutError) as error:
+        except TimeoutError:
+            self._slow_looks += 1
+            if self._slow_looks >= SLOW_LOOKS_MAX or not self._health.up:
+                self._heard(Health(up=False, reason=f"Temporal did not answer within {HEALTH_WAIT_S:g} s"))
+        except (RPCError, RuntimeError, OSError) as error:
             self._heard(Health(up=False, reason=f"Temporal does not answer ({type(error).__name__})"))
 
     def _heard(self, health: Health) -> None:

@@ -192,9 +192,10 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Every method that some page of this path takes."""
-    pages = iter_route_contexts(request.app.routes)
-    here = [page for page in pages if page.path_regex and page.path_regex.match(request.scope["path"])]
+    """Every method that this page takes: of the page written just so, or else of those whose template fits."""
+    path = request.scope["path"]
+    fitting = [page for page in iter_route_contexts(request.app.routes) if page.path_regex.match(path)]
+    here = [page for page in fitting if page.path == path] or fitting
     return sorted({method for page in here for method in page.methods or ()})
 
 

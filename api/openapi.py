@@ -82,6 +82,9 @@ def _complete(operation: dict[str, Any], permission: Permission | None) -> None:
         operation["security"] = [{"key": []}]
         operation["x-permission"] = permission.value
         anywhere += ["KEY_MISSING", "KEY_INVALID", "PERMISSION_DENIED", "RATE_LIMITED", "STORE_UNAVAILABLE"]
+    if "requestBody" in operation:
+        anywhere += ["JSON_MALFORMED", "JSON_DUPLICATE_KEY", "JSON_TOO_DEEP", "JSON_NOT_UTF8"]
+        anywhere += ["BODY_TOO_LARGE", "CONTENT_TYPE"]
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422", "")) or "422" not in responses:
         responses.pop("422", None)

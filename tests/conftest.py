@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ops.devnet.postgres import Postgres
-from tests.cluster import Cluster, free_port
+from tests.cluster import Cluster
 
 # A loaded machine must not fail a property by the clock.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,15 +18,12 @@ def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     started: list[Cluster] = []
 
     def start() -> Cluster:
-        state_dir = tmp_path_factory.mktemp("postgres")
-        cluster = Cluster(Postgres(state_dir, free_port()), state_dir)
-        started.append(cluster)
-        cluster.server.start()
-        return cluster
+        started.append(Cluster.start(tmp_path_factory.mktemp("postgres")))
+        return started[-1]
 
     yield start
     for cluster in started:
-        cluster.server.stop()
+        cluster.stop()
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    time.sleep(LAST_PAUSE_S)
+    try:
+        code = main()
+    finally:
+        time.sleep(LAST_PAUSE_S)
     sys.exit(code)

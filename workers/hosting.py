@@ -1,11 +1,10 @@
 """Runs what the registry lists: one process, one client, a worker for each queue, drained when it is told to stop."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GRACEFUL_STOP_S = 10
-CACHED_WORKFLOWS_MAX = 0
+CACHED_WORKFLOWS_MAX = 1000
 BEATS_APART_S = 1
 PATIENCE_FIRST_S = 0.25
 PATIENCE_MAX_S = 5.0
@@ -44,11 +43,21 @@ class Hosting:
     """All that one process hosts, and what it looks after beside it for as long as it runs."""
 
     hosted: Sequence[Hosted]
-    patrol: Callable[[Client], Awaitable[None]] | None = None
+    patrol: Callable[[Client], Coroutine[Any, Any, None]] | None = None
+
+
+def activities_of(*workers: object) -> list[Callable[..., Any]]:
+    """Every activity that these objects define."""
+    methods = (getattr(one, name) for one in workers for name in dir(one) if not name.startswith("_"))
+    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
 
 
 def identity(kind: str) -> str:
     return f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+
+def sandbox() -> SandboxedWorkflowRunner:
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PURE))
 
 
 def worker(client: Client, hosted: Hosted) -> Worker:
@@ -59,9 +68,7 @@ def worker(client: Client, hosted: Hosted) -> Worker:
         workflows=hosted.workflows,
         activities=hosted.activities,
         interceptors=[Translation()],
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PURE)
-        ),
+        workflow_runner=sandbox(),
         max_cached_workflows=CACHED_WORKFLOWS_MAX,
         max_concurrent_activities=hosted.at_once if hosted.activities else None,
         max_heartbeat_throttle_interval=timedelta(seconds=BEATS_APART_S),
@@ -78,8 +85,8 @@ async def running(client: Client, hosting: Hosting) -> AsyncIterator[None]:
             await stack.enter_async_context(worker(client, hosted))
             log.info("working on queue %s", hosted.queue)
         if hosting.patrol is not None:
-            patrol = asyncio.ensure_future(hosting.patrol(client))
-            stack.push_async_callback(_stopped, patrol)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            stack.callback(group.create_task(hosting.patrol(client)).cancel)
         yield
 
 
@@ -93,9 +100,3 @@ async def patiently(what: str, attempt: Callable[[], Awaitable[T]], errors: tupl
             log.warning("waiting for %s: %s", what, str(error).splitlines()[0] if str(error) else type(error).__name__)
         await asyncio.sleep(pause)
         pause = min(pause * 2, PATIENCE_MAX_S)
-
-
-async def _stopped(task: "asyncio.Future[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -20,16 +20,20 @@ from adapters.wiring import open_chain, open_store, open_vault
 from domain.errors import StrongroomError
 from domain.payout import hot_wallet_workflow_id
 from domain.ports import Views
-from workers.hosting import Hosted, Hosting
+from workers.hosting import Hosted, Hosting, activities_of
 from workers.stories import TemporalStories
 from workflows import attributes
-from workflows.hot_wallet import HotWalletOrder, HotWalletWorkflow
+from workflows.hot_wallet import HotWalletWorkflow
 from workflows.options import BOOKS_QUEUE, ORCHESTRATOR_QUEUE, SIGNER_QUEUE, chain_queue
 from workflows.payout import PayoutWorkflow
+from workflows.state import HotWalletOrder
 from workflows.withdrawal import WithdrawalWorkflow
 
 log = logging.getLogger(__name__)
 
+WORKFLOWS = (WithdrawalWorkflow, HotWalletWorkflow, PayoutWorkflow)
+# As many as find a database connection without waiting for it.
+BOOKS_AT_ONCE = 16
 PATROL_S = 30.0
 PATROL_RETRY_S = 1.0
 Opener = Callable[[Settings, bool], AbstractAsyncContextManager[Hosting]]
@@ -46,27 +50,15 @@ class Kind:
 @asynccontextmanager
 async def _orchestrator(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
     """The stories. It also sees to it that every hot wallet the books know is being served."""
-    workflows = (WithdrawalWorkflow, HotWalletWorkflow, PayoutWorkflow)
     async with open_store(settings) as store:
-        yield Hosting([Hosted(ORCHESTRATOR_QUEUE, workflows=workflows)], patrol=lambda c: _patrol(c, store.views))
+        yield Hosting([Hosted(ORCHESTRATOR_QUEUE, workflows=WORKFLOWS)], patrol=lambda c: _patrol(c, store.views))
 
 
 @asynccontextmanager
 async def _books(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
     async with open_store(settings) as store:
         books = BooksActivities(store.books, TemporalStories(traced=traced))
-        does = (
-            books.judge,
-            books.record_decision,
-            books.record_malformed,
-            books.queue_payout,
-            books.return_hold,
-            books.concluded,
-            books.settle,
-            books.halt_wallet,
-            books.resume_wallet,
-        )
-        yield Hosting([Hosted(BOOKS_QUEUE, activities=does)])
+        yield Hosting([Hosted(BOOKS_QUEUE, activities=activities_of(books), at_once=BOOKS_AT_ONCE)])
 
 
 @asynccontextmanager
@@ -79,11 +71,10 @@ async def _chain(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
         for network in catalogue.networks.values():
             nodes = settings.node_urls(network.id)
             chain = await opened.enter_async_context(open_chain(network, catalogue.assets, nodes))
-            deliverer = ChainActivities(chain, store.books)
-            wallets = HotWalletActivities(
-                store.books, store.views, chain, TemporalStories(traced=traced), dict(catalogue.assets)
-            )
-            hosted.append(Hosted(chain_queue(network.id), activities=(deliverer.deliver, wallets.serve)))
+            payouts = ChainActivities(chain, store.books)
+            stories = TemporalStories(traced=traced)
+            wallets = HotWalletActivities(store.books, store.views, chain, stories, catalogue.assets)
+            hosted.append(Hosted(chain_queue(network.id), activities=activities_of(payouts, wallets)))
         yield Hosting(hosted)
 
 
@@ -91,7 +82,7 @@ async def _chain(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
 async def _signer(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
     """The one process that opens a key. It opens no database and listens to nobody but its queue."""
     async with open_vault(settings) as vault:
-        yield Hosting([Hosted(SIGNER_QUEUE, activities=(SigningActivities(vault).sign,))])
+        yield Hosting([Hosted(SIGNER_QUEUE, activities=activities_of(SigningActivities(vault)), at_once=4)])
 
 
 KINDS = {

@@ -18,7 +18,6 @@ from domain.errors import Unavailable
 from domain.payout import payout_workflow_id
 from domain.ports import Conclusion
 from domain.withdrawal import workflow_id
-from workflows import attributes
 from workflows.options import ORCHESTRATOR_QUEUE
 from workflows.payout import PayoutWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
@@ -49,9 +48,6 @@ class TemporalStories:
                         task_queue=ORCHESTRATOR_QUEUE,
                         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                        search_attributes=attributes.for_payout(
-                            network=slot.network, wallet=slot.wallet, asset=first.asset
-                        ),
                         static_summary=f"Slot {slot.scarce} pays {first.withdrawal_id}",
                     )
                 )

@@ -22,10 +22,6 @@ def for_withdrawal(*, account: str, network: str, asset: str) -> TypedSearchAttr
     return _typed((STATE, Stage.REQUESTED.value), (ACCOUNT, account), (NETWORK, network), (ASSET, asset))
 
 
-def for_payout(*, network: str, wallet: str, asset: str) -> TypedSearchAttributes:
-    return _typed((NETWORK, network), (WALLET, wallet.lower()), (ASSET, asset))
-
-
 def for_hot_wallet(*, network: str, wallet: str) -> TypedSearchAttributes:
     return _typed((NETWORK, network), (WALLET, wallet.lower()))
 

@@ -3,33 +3,16 @@
 Names for its callers: signal `resume` (`{"reason", "actors": [...]}`), query `status`.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.books import BooksActivities, Resumption
-    from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
+    from activities.hot_wallet import HotWalletActivities, ServeOrder
     from workflows import letters
     from workflows.options import BOOKS, serving
-
-
-@dataclass(frozen=True, slots=True)
-class HotWalletOrder:
-    """Which wallet; `last` is the note of the term before, for people to read."""
-
-    network: str
-    wallet: str
-    last: ServeNote | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HotWalletStatus:
-    """The last term's note, None in the first; `halted` is why the wallet stands still, if it does."""
-
-    last: ServeNote | None
-    halted: str | None
+    from workflows.state import HotWalletOrder, HotWalletStatus
 
 
 @workflow.defn(name="HotWallet")

@@ -5,7 +5,7 @@ resuming the wallet), query `status`.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from temporalio import workflow
@@ -19,23 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.stories import PayoutOrder
     from domain.payout import Act, Delivery, Draft, Final, SigningOrder, Version
     from workflows.options import BOOKS, SIGNING, on
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutStatus:
-    """What an operator sees: how many versions were signed, the last one's txid, and why it stands still if it does."""
-
-    versions: int
-    txid: str | None
-    halted: str | None
-
-
-@dataclass
-class _State:
-    version: Version | None = None
-    resumed: int = 0
-    halted: str | None = None
-    may_bump: bool = True
+    from workflows.state import PayoutState, PayoutStatus
 
 
 @workflow.defn(name="Payout")
@@ -45,7 +29,7 @@ class PayoutWorkflow:
     @workflow.init
     def __init__(self, order: PayoutOrder) -> None:
         self._order = order
-        self._state = _State()
+        self._state = PayoutState()
 
     @workflow.run
     async def run(self, order: PayoutOrder) -> Final:

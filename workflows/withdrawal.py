@@ -15,8 +15,7 @@ Handlers only bring facts; `story` alone acts on them, one step at a time, and t
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -33,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.withdrawal import CANCELLABLE, ENDS, SENTENCE, Stage
     from workflows import attributes, letters
     from workflows.options import BOOKS, titled
+    from workflows.state import Asked, Plea, Status, WithdrawalOrder, WithdrawalState
 
 # A signal can be lost with a server's disk; silence is not evidence, so the books are asked now and then.
 SELF_CHECK_FIRST_MIN = 10
@@ -43,78 +43,6 @@ EXPIRY_RETRY_S = 60
 LETTERS_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawalOrder:
-    """Which withdrawal, and one line for people (such as "12.5 USDT on Ethereum for acme"). `asset` is the asset id.
-
-    Everything else stands in the books; nothing here is secret.
-    """
-
-    id: str
-    account: str
-    network: str
-    asset: str
-    requester: str
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plea:
-    """Somebody asks to cancel."""
-
-    actor: str
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What an operator sees when asking the workflow; the books hold the truth."""
-
-    stage: Stage
-    approvals: int
-    needed: int
-    deadline: datetime | None
-    decided: tuple[str, ...]
-    malformed: int
-
-
-@dataclass
-class _Asked:
-    """A plea and, once `story` has acted on it, where the withdrawal stands."""
-
-    plea: Plea
-    answer: Conclusion | None = None
-
-
-@dataclass
-class _State:
-    """All that this workflow knows; the facts that handlers bring and the one place that `story` reads."""
-
-    stage: Stage = Stage.REQUESTED
-    verdict: Verdict | None = None
-    deadline: datetime | None = None
-    approvals: int = 0
-    decided: dict[str, Ruling] = field(default_factory=dict)
-    rejected_by: str | None = None
-    quorum: bool = False
-    heard: int = 0
-    hearing: set[int] = field(default_factory=set)
-    pleas: list[_Asked] = field(default_factory=list)
-    letters: int = 0
-    malformed: int = 0
-    told: Conclusion | None = None
-    ended: Conclusion | None = None
-
-    @property
-    def needed(self) -> int:
-        return self.verdict.approvals if self.verdict else 0
-
-    @property
-    def moved(self) -> bool:
-        """Whether anything arrived that asks for a step."""
-        return bool(self.rejected_by or self.pleas or self.quorum or self.told)
-
-
 @workflow.defn(name="Withdrawal")
 class WithdrawalWorkflow:
     """One withdrawal from its verdict to its end."""
@@ -122,7 +50,7 @@ class WithdrawalWorkflow:
     @workflow.init
     def __init__(self, order: WithdrawalOrder) -> None:
         self._order = order
-        self._state = _State()
+        self._state = WithdrawalState()
 
     @workflow.run
     async def run(self, order: WithdrawalOrder) -> Conclusion:
@@ -134,7 +62,7 @@ class WithdrawalWorkflow:
             except asyncio.CancelledError:
                 if story.done():
                     raise
-                self._state.pleas.append(_Asked(Plea("temporal", workflow.cancellation_reason() or "")))
+                self._state.pleas.append(Asked(Plea("temporal", workflow.cancellation_reason() or "")))
 
     async def _story(self) -> Conclusion:
         verdict = await self._judged()
@@ -288,7 +216,7 @@ class WithdrawalWorkflow:
 
     @workflow.update(name="cancel", description="Cancel it; answers CANCELLED, or TOO_LATE once it is being paid.")
     async def cancel(self, plea: Plea) -> Conclusion:
-        asked = _Asked(plea, self._state.ended)
+        asked = Asked(plea, self._state.ended)
         if asked.answer is None:
             self._state.pleas.append(asked)
             await workflow.wait_condition(lambda: asked.answer is not None)
@@ -300,7 +228,7 @@ class WithdrawalWorkflow:
     @workflow.signal(name="cancel", description='Cancel: {"actor", "reason"}; changes nothing once it is being paid.')
     async def ask_to_cancel(self, *words: Any) -> None:
         try:
-            self._state.pleas.append(_Asked(Plea(*letters.plea(words))))
+            self._state.pleas.append(Asked(Plea(*letters.plea(words))))
         except letters.Unreadable as why:
             await self._noted("cancel", str(why))
 

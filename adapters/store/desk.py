@@ -5,6 +5,7 @@ from adapters.store.database import Database
 from adapters.store.ledger import Ledger
 from domain.asset import Asset
 from domain.errors import Unavailable
+from domain.network import Network
 from domain.ports import Roster
 
 
@@ -24,3 +25,11 @@ class Desk:
                 "ASSET_NOT_CONFIGURED", "An asset with open business left ops/assets.toml; put it back.", asset=asset
             )
         return self._catalogue.assets[asset]
+
+    def _network(self, network: str) -> Network:
+        """The network of a row; as with assets."""
+        if network not in self._catalogue.networks:
+            raise Unavailable(
+                "NETWORK_NOT_CONFIGURED", "This network is not in ops/networks.toml; put it back.", network=network
+            )
+        return self._catalogue.networks[network]

@@ -1,10 +1,12 @@
 """The people's and the policy's side of the books: verdicts, decisions, quorum, and holds returned."""
 
+import asyncio
 import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from adapters.store.database import Connection, Row
+from adapters.catalogue import Catalogue
+from adapters.store.database import Connection, Database, Row
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
 from adapters.store.timeline import Event, Standing, advance, clean, lock, note
@@ -13,9 +15,11 @@ from domain.intent import Decision, Intent, Ruling
 from domain.ledger.withdrawal import release
 from domain.money import Amount
 from domain.policy import Outcome, Risk, Usage, Verdict, judge
-from domain.ports import Conclusion, DecisionNote
+from domain.ports import Conclusion, DecisionNote, Roster
 from domain.withdrawal import Stage
 
+# Judgements of one asset follow one another; more of them at once would only sit on connections that others need.
+JUDGES_MAX = 3
 DAY = timedelta(hours=24)
 # Clocks of several machines may differ by this much at the edge of the window.
 CLOCKS_APART = timedelta(hours=1)
@@ -58,11 +62,15 @@ WHERE $7 OR (SELECT count(*) FROM decision WHERE withdrawal_id = $1) < $11
 class Judgements(Desk):
     """`judge`, `record_decision`, `record_malformed`, `queue_payout` and `return_hold`."""
 
+    def __init__(self, database: Database, catalogue: Catalogue, roster: Roster, *, lanes: int = 1) -> None:
+        super().__init__(database, catalogue, roster, lanes=lanes)
+        self._judges = asyncio.Semaphore(JUDGES_MAX)
+
     async def judge(self, withdrawal_id: str, now: datetime) -> Verdict:
         """Records the verdict (once; a repeat returns the recorded one) and advances: QUEUED with its payout,
         REFERRED, or DECLINED with the hold returned. Raises Refused WITHDRAWAL_STAGE when it ended before.
         """
-        async with self._database.transaction("judge") as connection:
+        async with self._judges, self._database.transaction("judge") as connection:
             standing = await lock(connection, withdrawal_id)
             if recorded := await connection.fetchrow(_VERDICT, withdrawal_id):
                 return _verdict(recorded)
@@ -155,7 +163,7 @@ class Judgements(Desk):
             asset=asked.asset,
             amount=asked.amount,
             recipient=asked.recipient,
-            fee_cap=str(self._catalogue.networks[asked.network].fees.network_fee_cap),
+            fee_cap=str(self._network(asked.network).fees.network_fee_cap),
             requester=asked.requester,
             policy_version=self._catalogue.policy.version,
         )

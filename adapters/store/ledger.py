@@ -1,9 +1,12 @@
 """The ledger in PostgreSQL: entries with a verdict each, posted in batches as they come."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from asyncpg.exceptions import PostgresError
 
 from adapters.store.coalescer import Coalescer
 from adapters.store.database import Connection, Database, span
@@ -51,7 +54,6 @@ class Ledger:
     def __init__(self, database: Database, *, lanes: int = 1) -> None:
         self._database = database
         self._ids: dict[str, int] = {}
-        self._codes: dict[int, str] = {}
         self._coalescer = Coalescer(self._post_batch, lanes=lanes)
 
     async def post(self, move: Move | Entry) -> Verdict:
@@ -63,22 +65,24 @@ class Ledger:
 
     async def post_within(self, connection: Connection, moves: Sequence[Move], at: datetime) -> Sequence[Verdict]:
         """Posts moves inside the caller's transaction, which must post only once (lock order)."""
-        await self.know(connection, (posting.account for move in moves for posting in move.entry.postings))
-        return self._verdicts(await connection.fetchrow(_POST, *self.arrays(moves), at))
+        ids = await self.know(connection, accounts_of(moves))
+        with self.doubting():
+            return _verdicts(await connection.fetchrow(_POST, *arrays(moves, ids), at), ids)
 
     def knows(self, accounts: Iterable[Account]) -> bool:
         """Whether the ids of all these accounts are known here already."""
         return all(account.code in self._ids for account in accounts)
 
-    async def know(self, reader: Connection | Database, accounts: Iterable[Account]) -> None:
-        """Learns the ids of the accounts and opens those that are not in the books yet, in a transaction of its own:
-        what we learn must not vanish with the caller's.
+    async def know(self, reader: Connection | Database, accounts: Iterable[Account]) -> dict[str, int]:
+        """The ids of the accounts by code. Those that are not in the books yet are opened, in a transaction of its
+        own: what we learn must not vanish with the caller's.
         """
-        unknown = {account.code: account for account in accounts if account.code not in self._ids}
-        if not unknown:
-            return
-        await self._learn(reader, list(unknown))
-        if missing := [unknown[code] for code in sorted(unknown) if code not in self._ids]:
+        wanted = {account.code: account for account in accounts}
+        ids = {code: self._ids[code] for code in wanted if code in self._ids}
+        if len(ids) < len(wanted):
+            ids |= await self._learn(reader, [code for code in wanted if code not in ids])
+        if len(ids) < len(wanted):
+            missing = [wanted[code] for code in sorted(wanted) if code not in ids]
             await self._database.write(
                 "open_accounts",
                 _OPEN,
@@ -88,64 +92,75 @@ class Ledger:
                 [a.kind.normal_sign for a in missing],
                 [a.may_overdraw for a in missing],
             )
-            await self._learn(self._database, [a.code for a in missing])
+            ids |= await self._learn(self._database, [a.code for a in missing])
+        return ids
 
-    async def _learn(self, reader: Connection | Database, codes: list[str]) -> None:
+    async def _learn(self, reader: Connection | Database, codes: list[str]) -> dict[str, int]:
         sql = "SELECT id, code FROM account WHERE code = ANY($1)"
-        found = await (
-            reader.fetch("accounts", sql, codes) if isinstance(reader, Database) else reader.fetch(sql, codes)
-        )
+        asked = reader.fetch("accounts", sql, codes) if isinstance(reader, Database) else reader.fetch(sql, codes)
+        found = {row["code"]: row["id"] for row in await asked}
         if len(self._ids) > ACCOUNTS_KNOWN_MAX:
-            self._forget()
-        for row in found:
-            self._ids[row["code"]] = row["id"]
-            self._codes[row["id"]] = row["code"]
-
-    def _forget(self) -> None:
-        self._ids.clear()
-        self._codes.clear()
-
-    def arrays(self, moves: Sequence[Move]) -> tuple[Any, ...]:
-        """The first ten arguments of `post_entries`. The accounts must be open."""
-        ids = self._ids
-        used = sorted({ids[posting.account.code] for move in moves for posting in move.entry.postings})
-        place = {id_: i for i, id_ in enumerate(used, 1)}
-        item: list[int] = []
-        number: list[int] = []
-        where: list[int] = []
-        units: list[str] = []
-        for i, move in enumerate(moves, 1):
-            for no, posting in enumerate(move.entry.postings, 1):
-                item.append(i)
-                number.append(no)
-                where.append(place[ids[posting.account.code]])
-                units.append(str(posting.units))
-        return (
-            [move.entry.key for move in moves],
-            [move.entry.digest() for move in moves],
-            [move.entry.kind for move in moves],
-            [move.becomes for move in moves],
-            [move.hold.key if move.hold else None for move in moves],
-            used,
-            item,
-            number,
-            where,
-            units,
-        )
+            self._ids.clear()
+        self._ids.update(found)
+        return found
 
     async def _post_batch(self, moves: Sequence[Move]) -> Sequence[Verdict]:
-        await self.know(self._database, (posting.account for move in moves for posting in move.entry.postings))
-        try:
-            row = await self._database.write("post_entries", _POST, *self.arrays(moves), datetime.now(UTC))
-        except Unavailable as error:
-            if error.facts.get("sqlstate") == ACCOUNT_GONE:
-                self._forget()
-            raise
-        return self._verdicts(row)
+        ids = await self.know(self._database, accounts_of(moves))
+        with self.doubting():
+            row = await self._database.write("post_entries", _POST, *arrays(moves, ids), datetime.now(UTC))
+        return _verdicts(row, ids)
 
-    def _verdicts(self, row: Any) -> Sequence[Verdict]:
-        short = row["short_of"] or [None] * len(row["verdicts"])
-        return [Verdict(Posted(v), self._codes.get(s)) for v, s in zip(row["verdicts"], short, strict=True)]
+    @contextmanager
+    def doubting(self) -> Iterator[None]:
+        """Around a statement that is given ids: when the database does not know one of them (it was restored from a
+        backup, say), all are forgotten, and a retry learns them anew.
+        """
+        try:
+            yield
+        except (Unavailable, PostgresError) as error:
+            facts = error.facts if isinstance(error, Unavailable) else {}
+            if ACCOUNT_GONE in (facts.get("sqlstate"), getattr(error, "sqlstate", None)):
+                self._ids.clear()
+            raise
+
+
+def accounts_of(moves: Sequence[Move]) -> Iterator[Account]:
+    return (posting.account for move in moves for posting in move.entry.postings)
+
+
+def arrays(moves: Sequence[Move], ids: Mapping[str, int]) -> tuple[Any, ...]:
+    """The first ten arguments of `post_entries`; `ids` of all accounts by code."""
+    used = sorted({ids[posting.account.code] for move in moves for posting in move.entry.postings})
+    place = {id_: i for i, id_ in enumerate(used, 1)}
+    item: list[int] = []
+    number: list[int] = []
+    where: list[int] = []
+    units: list[str] = []
+    for i, move in enumerate(moves, 1):
+        for no, posting in enumerate(move.entry.postings, 1):
+            item.append(i)
+            number.append(no)
+            where.append(place[ids[posting.account.code]])
+            units.append(str(posting.units))
+    return (
+        [move.entry.key for move in moves],
+        [move.entry.digest() for move in moves],
+        [move.entry.kind for move in moves],
+        [move.becomes for move in moves],
+        [move.hold.key if move.hold else None for move in moves],
+        used,
+        item,
+        number,
+        where,
+        units,
+    )
+
+
+def _verdicts(row: Any, ids: Mapping[str, int]) -> Sequence[Verdict]:
+    if row["short_of"] is None:
+        return [Verdict(Posted(verdict)) for verdict in row["verdicts"]]
+    codes = {id_: code for code, id_ in ids.items()}
+    return [Verdict(Posted(v), codes.get(s)) for v, s in zip(row["verdicts"], row["short_of"], strict=True)]
 
 
 def insist(verdict: Verdict, move: Move) -> None:
@@ -154,7 +169,5 @@ def insist(verdict: Verdict, move: Move) -> None:
         return
     if verdict.posted is Posted.INSUFFICIENT:
         raise Refused("INSUFFICIENT_FUNDS", "The balance does not suffice.", account=verdict.short_of)
-    code = {Posted.HOLD_CLOSED: "HOLD_CLOSED", Posted.HOLD_MISSING: "HOLD_MISSING"}.get(
-        verdict.posted, "ENTRY_CONFLICT"
-    )
+    code = "ENTRY_CONFLICT" if verdict.posted is Posted.CONFLICT else verdict.posted.name
     raise Refused(code, "The books hold something else under this key; nothing was changed.", key=move.entry.key)

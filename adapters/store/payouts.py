@@ -31,7 +31,7 @@ JOIN verdict v ON v.withdrawal_id = w.id WHERE s.slot_id = ANY($1) ORDER BY s.sl
 """  # noqa: S608 - columns of ours
 _OPEN_SLOTS = """
 SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot
-WHERE wallet_id = $1 AND state = 'OPEN' ORDER BY planned_at, id
+WHERE wallet_id = $1 AND state = 'OPEN' ORDER BY planned_at, length(scarce), scarce
 """
 _FEE_CAPS = "SELECT intent FROM verdict WHERE withdrawal_id = ANY($1)"
 _ADD_SLOT = """
@@ -95,7 +95,7 @@ class Payouts(Desk):
 
     async def open_slots(self, network: str, wallet: str) -> Sequence[OpenSlot]:
         """The wallet's open slots in the order of planning, each with its items and its versions so far."""
-        async with self._database.transaction("open_slots") as connection:
+        async with self._database.snapshot("open_slots") as connection:
             rows = await connection.fetch(_OPEN_SLOTS, wallet_id(network, wallet))
             ids = [row["id"] for row in rows]
             items: dict[str, list[PayoutItem]] = {id_: [] for id_ in ids}

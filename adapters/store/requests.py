@@ -9,6 +9,7 @@ from adapters.catalogue import Catalogue
 from adapters.store.coalescer import Coalescer
 from adapters.store.database import Database, span
 from adapters.store.desk import Desk
+from adapters.store.ledger import accounts_of, arrays
 from domain.errors import Refused, StrongroomError, Unavailable
 from domain.ledger import chart
 from domain.ledger.chart import Account
@@ -112,27 +113,29 @@ class Requests(Desk):
 
     async def _answers(self, batch: Sequence[Request]) -> Sequence[Answer]:
         asked = [request.withdrawal for request in batch]
-        keys, digests, _, _, _, *lines = self.ledger.arrays([hold_of(withdrawal).place() for withdrawal in asked])
-        row = await self._database.write(
-            "request_withdrawals",
-            _REQUEST,
-            [w.id for w in asked],
-            [w.account for w in asked],
-            [w.client_ref for w in asked],
-            [w.network for w in asked],
-            [w.asset for w in asked],
-            [w.amount for w in asked],
-            [w.fee for w in asked],
-            [w.recipient for w in asked],
-            [w.requester for w in asked],
-            [r.quote_id for r in batch],
-            [r.principal for r in batch],
-            [r.idempotency_key for r in batch],
-            [r.body_sha256 for r in batch],
-            keys,
-            digests,
-            *lines,
-        )
+        moves = [hold_of(withdrawal).place() for withdrawal in asked]
+        keys, digests, _, _, _, *lines = arrays(moves, await self.ledger.know(self._database, accounts_of(moves)))
+        with self.ledger.doubting():
+            row = await self._database.write(
+                "request_withdrawals",
+                _REQUEST,
+                [w.id for w in asked],
+                [w.account for w in asked],
+                [w.client_ref for w in asked],
+                [w.network for w in asked],
+                [w.asset for w in asked],
+                [w.amount for w in asked],
+                [w.fee for w in asked],
+                [w.recipient for w in asked],
+                [w.requester for w in asked],
+                [r.quote_id for r in batch],
+                [r.principal for r in batch],
+                [r.idempotency_key for r in batch],
+                [r.body_sha256 for r in batch],
+                keys,
+                digests,
+                *lines,
+            )
         assert row is not None
         return [
             _answer(verdict, id_, stage, request)

@@ -85,7 +85,7 @@ class Settlements(Desk):
                 raise Refused("VERSION_UNKNOWN", "The proof is of no version of this slot.", slot=slot.id)
             ours = await read_slot(connection, slot.id)
             moves = [settle(s.asked) if final.paid else release(s.asked) for s in standings]
-            moves.append(Move(close(ours, self._catalogue.networks[ours.network].native_asset, final)))
+            moves.append(Move(close(ours, self._network(ours.network).native_asset, final)))
             for verdict, move in zip(await self.ledger.post_within(connection, moves, now), moves, strict=True):
                 insist(verdict, move)
             await connection.execute(

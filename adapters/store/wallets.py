@@ -17,9 +17,10 @@ from domain.ledger.entry import entry_of
 from domain.ledger.hold import Move
 
 WAKE_S = 1.0
+ADDRESS_CHARS_MAX = 100
 
 _OPEN_WALLET = """INSERT INTO wallet (id, network, address, next_scarce) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (id) DO NOTHING"""
+    ON CONFLICT (id) DO NOTHING RETURNING id"""
 _LOCK_WALLET = "SELECT id, address, next_scarce, halted_reason FROM wallet WHERE id = $1 FOR NO KEY UPDATE"
 _WALLET_EVENT = "INSERT INTO wallet_event (wallet_id, what, reason, actors, at) VALUES ($1, $2, $3, $4, $5)"
 
@@ -52,9 +53,13 @@ class Wallets(Desk):
 
     async def ensure_wallet(self, network: str, address: str, next_scarce: int) -> None:
         """Opens a hot wallet's accounts and its sequence of scarce things; a repeat changes nothing."""
-        async with self._database.transaction("ensure_wallet") as connection:
-            await connection.execute(_OPEN_WALLET, wallet_id(network, address), network, address, next_scarce)
-        await self.ledger.know(self._database, self._wallet_accounts(network, address))
+        native = self._network(network).native_asset
+        if not 0 < len(address) <= ADDRESS_CHARS_MAX or not address.isalnum():
+            raise Refused("ADDRESS_MALFORMED", "A hot wallet's address is letters and digits.", network=network)
+        await self._database.write(
+            "ensure_wallet", _OPEN_WALLET, wallet_id(network, address), network, address, next_scarce
+        )
+        await self.ledger.know(self._database, self._wallet_accounts(network, address, native))
 
     async def post_opening(self, key: str, balances: Iterable[tuple[Account, int]]) -> None:
         """Enters balances (positive units on each account's normal side) that existed before the books did, once per
@@ -135,11 +140,10 @@ class Wallets(Desk):
             if connection is not None and not connection.is_closed():
                 connection.terminate()
 
-    def _wallet_accounts(self, network: str, address: str) -> Iterable[Account]:
+    def _wallet_accounts(self, network: str, address: str, native: str) -> Iterable[Account]:
         for asset in self._catalogue.assets.values():
             if asset.network == network:
                 yield chart.hot_wallet(network, address, asset.id)
                 yield chart.in_flight(network, asset.id)
                 yield chart.withdrawal_fee(asset.id)
-        native = self._catalogue.native(network).id
         yield chart.network_fee(network, native)

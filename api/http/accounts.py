@@ -2,16 +2,16 @@
 
 import re
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from api.auth import Permission, needs
 from api.errors import documented
-from api.http.door import DoorRoute, Json, caller_of, door_of
+from api.http.door import Json, caller_of, door_of, door_router
 from api.schemas import Balances
 from domain.errors import Refused
 from domain.money import Amount
 
-router = APIRouter(prefix="/v1/accounts", tags=["accounts"], route_class=DoorRoute)
+router = door_router("accounts", "/v1/accounts")
 
 _ACCOUNT = re.compile(r"^[\x21-\x7e]{1,64}$")
 

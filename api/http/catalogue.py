@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from api.auth import Permission, needs
 from api.errors import documented
-from api.http.door import Door, DoorRoute, Json, door_of
+from api.http.door import Door, Json, door_of, door_router
 from api.schemas import AssetList, NetworkList
 from domain.asset import Asset
 from domain.money import Amount
 from domain.network import Network
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=DoorRoute)
+router = door_router("catalogue", "/v1")
 
 
 @router.get("/assets", response_model=AssetList, responses=documented("STORE_UNAVAILABLE"))

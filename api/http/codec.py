@@ -4,14 +4,14 @@ Open to this machine unless a key is demanded, and to no web page of another ori
 takes an API key that may read payloads.
 """
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from api.auth import Permission, open_to_all
 from api.http.body import read_bounded
-from api.http.door import Door, DoorRoute, door_of
+from api.http.door import Door, door_of, door_router
 from domain.errors import Refused
 
-router = APIRouter(prefix="/codec", tags=["codec"], route_class=DoorRoute, include_in_schema=False)
+router = door_router("codec", "/codec", described=False)
 
 # The UI sends the payloads of a whole history page at once.
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024

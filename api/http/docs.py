@@ -14,7 +14,8 @@ summary{cursor:pointer;overflow-wrap:anywhere}summary code{font-weight:600}
 .method{display:inline-block;min-width:3.2rem;font-weight:700;color:var(--accent)}
 table{border-collapse:collapse;width:100%;margin:.4rem 0}
 td,th{text-align:left;vertical-align:top;border-top:1px solid var(--line);padding:.25rem .5rem}
-td{overflow-wrap:anywhere}
+td{overflow-wrap:anywhere}td:first-child{white-space:nowrap;overflow-wrap:normal;width:1%}
+.say{opacity:.7;margin-left:.6rem}
 pre{background:var(--soft);padding:.6rem;border-radius:.4rem;overflow:auto}code{font-size:.92em}
 nav a{margin-right:1rem}
 """
@@ -77,7 +78,8 @@ def _operation(document: Mapping[str, Any], path: str, method: str, operation: M
     return (
         f'<details id="{escape(operation["operationId"])}"><summary>'
         f'<span class="method">{escape(method.upper())}</span> '
-        f"<code>{escape(path)}</code></summary><p>{_marks(operation.get('description', ''))}</p>{needs}"
+        f'<code>{escape(path)}</code><span class="say">{escape(operation["summary"])}</span></summary>'
+        f"<p>{_marks(operation.get('description', ''))}</p>{needs}"
         + (f"<table>{parameters}</table>" if parameters else "")
         + _body(document, operation)
         + f"<table>{responses}</table></details>"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -57,9 +57,9 @@ class Door:
         try:
             who = await self.authenticator.principal(request.headers.get("authorization", ""))
         except Refused:
-            await self.strangers.take(request.client.host if request.client else "unknown")
+            self.strangers.take(request.client.host if request.client else "unknown")
             raise
-        allowance = await self.rate.take(who.key_id)
+        allowance = self.rate.take(who.key_id)
         request.scope["state"]["headers"].update(allowance.headers())
         check_allowed(who, permission)
         return who
@@ -85,7 +85,8 @@ class DoorRoute(APIRoute):
         permission = permission_of(self.endpoint)
         takes_body = self.body_field is not None
         template = self.path_format
-        query = _query_names(self)
+        # Pages outside of our document follow somebody else's: Temporal's tools send its codec server what they like.
+        query = _query_names(self) if self.include_in_schema else None
 
         async def enter(request: Request) -> Response:
             request.scope["state"]["route"] = template
@@ -103,6 +104,17 @@ class DoorRoute(APIRoute):
             return await page(strict)
 
         return enter
+
+
+def door_router(tag: str, prefix: str = "", *, described: bool = True) -> APIRouter:
+    """A router of such pages; each operation is named after its function."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=DoorRoute,
+        include_in_schema=described,
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 def _query_names(route: APIRoute) -> frozenset[str] | None:

@@ -3,16 +3,16 @@
 from datetime import UTC
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from api.auth import open_to_all
 from api.errors import PROBLEMS, documented
-from api.http.door import DoorRoute, Json, door_of
+from api.http.door import Json, door_of, door_router
 from api.schemas import Liveness, ProblemKind, Readiness, Time
 from domain.errors import Refused, Unavailable
 
-router = APIRouter(tags=["health"], route_class=DoorRoute)
+router = door_router("health")
 
 
 @router.get("/livez", response_model=Liveness)
@@ -29,7 +29,7 @@ async def readyz(request: Request) -> Response:
     door = door_of(request)
     database: dict[str, Any] = {"ok": True, "reason": ""}
     try:
-        await door.views.stages()
+        await door.views.account_known("-")
     except Unavailable as error:
         database = {"ok": False, "reason": f"the database does not answer ({error.code})"}
     health = door.stories.health

@@ -3,18 +3,18 @@
 import math
 from datetime import timedelta
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from api.auth import Permission, needs
 from api.errors import documented
-from api.http.door import DoorRoute, Json, caller_of, door_of
+from api.http.door import Json, caller_of, door_of, door_router
 from api.http.withdrawals import account_for
 from api.schemas import Quote, QuoteRequest
 from domain.money import Amount
 from domain.network import Network
 from domain.policy import withdrawal_fee
 
-router = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=DoorRoute)
+router = door_router("withdrawals", "/v1/withdrawals")
 
 QUOTE_S = 60
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 
 from adapters.catalogue import Catalogue
 from api.auth import Permission, Principal, needs
 from api.errors import documented
-from api.http.door import Door, DoorRoute, Json, caller_of, door_of
+from api.http.door import Door, Json, caller_of, door_of, door_router
 from api.schemas import (
     Accepted,
     Cancelled,
@@ -34,9 +34,9 @@ from domain.policy import withdrawal_fee
 from domain.ports import Request as BooksRequest
 from domain.ports import WithdrawalFilter, WithdrawalView
 from domain.withdrawal import SENTENCE, Stage, Withdrawal, withdrawal_id
-from workflows.withdrawal import Plea, WithdrawalOrder
+from workflows.state import Plea, WithdrawalOrder
 
-router = APIRouter(prefix="/v1/withdrawals", tags=["withdrawals"], route_class=DoorRoute)
+router = door_router("withdrawals", "/v1/withdrawals")
 
 _ID = re.compile(r"^wd_[a-z2-7]{26}$")
 _CLIENT_REF = re.compile(r"^[\x21-\x7e]{1,64}$")
@@ -50,19 +50,28 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "Accepted; the money is held",
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "Where to follow the withdrawal."},
+            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: nothing new was done."},
+        },
+    }
+}
+
 
 @router.post(
     "",
     status_code=202,
     response_model=Accepted,
-    responses=documented(
-        "JSON_MALFORMED",
+    responses=_ACCEPTED
+    | documented(
         "IDEMPOTENCY_KEY_MISSING",
+        "ACCOUNT_UNKNOWN",
         "IDEMPOTENCY_IN_PROGRESS",
         "CLIENT_REF_TAKEN",
         "QUOTE_EXPIRED",
-        "BODY_TOO_LARGE",
-        "CONTENT_TYPE",
         "VALIDATION",
         "AMOUNT_NOT_STRING",
         "AMOUNT_BELOW_MINIMUM",
@@ -80,7 +89,7 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     account = account_for(who, body.account)
     asked = await _asked(door, who, account, body)
     receipt = await door.books.request_withdrawal(
-        BooksRequest(asked, idempotency_key, _digest(account, body), who.name, body.quote_id)
+        BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, body.quote_id)
     )
     if not receipt.replayed:
         door.stories.submit(order_of(door.catalogue, asked))

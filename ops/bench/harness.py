@@ -51,8 +51,10 @@ async def interleave(name: str, ours: Round, reference: Round, pairs: int = PAIR
         if one.left != other.left:
             raise Refused("BENCH_DISAGREES", f"{name}: the two left {one.left!r} and {other.left!r} behind.")
         done.append(Pair(one.figure, other.figure))
-        say(f"{name}, pair {number + 1}: ours {one.figure:,.1f}, reference {other.figure:,.1f}, "
-            f"ratio {done[-1].ratio:.2f}")
+        say(
+            f"{name}, pair {number + 1}: ours {one.figure:,.1f}, reference {other.figure:,.1f}, "
+            f"ratio {done[-1].ratio:.2f}"
+        )
     return done
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -30,17 +30,18 @@ class Load:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000 if ordered else 0.0
 
 
-async def drive(host: str, port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Load:
-    """Keeps `connections` busy with `requests` (each a whole HTTP/1.1 request), one at a time on each, for `seconds`.
+async def drive(host: str, port: int, requests: Iterator[bytes], connections: int) -> Load:
+    """Sends all `requests` (each a whole HTTP/1.1 request) over `connections`, one at a time on each.
 
     Raises ConnectionError when the other side hangs up early.
     """
     loop, load = asyncio.get_running_loop(), Load()
-    until = time.perf_counter() + seconds
-    wires = [_Wire(requests.__next__, load, until) for _ in range(connections)]
-    began = time.perf_counter()
+    wires = [_Wire(requests, load) for _ in range(connections)]
     for wire in wires:
         await loop.create_connection(lambda wire=wire: wire, host, port)  # type: ignore[misc]
+    began = time.perf_counter()
+    for wire in wires:
+        wire.go_on()
     await asyncio.gather(*(wire.done for wire in wires))
     load.seconds = time.perf_counter() - began
     return load
@@ -49,36 +50,35 @@ async def drive(host: str, port: int, requests: Iterator[bytes], connections: in
 class _Wire(asyncio.Protocol):
     """One connection: the next request goes out when the answer to the last one is whole."""
 
-    def __init__(self, following: Callable[[], bytes], load: Load, until: float) -> None:
-        self._following = following
+    def __init__(self, requests: Iterator[bytes], load: Load) -> None:
+        self._requests = requests
         self._load = load
-        self._until = until
         self._buffer = b""
         self._sent_at = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
-        self._send()
 
-    def _send(self) -> None:
+    def go_on(self) -> None:
+        """Sends the next request, or hangs up when there is none left."""
+        request = next(self._requests, None)
+        if request is None:
+            self.done.set_result(None)
+            self._transport.close()
+            return
         self._sent_at = time.perf_counter()
-        self._transport.write(self._following())
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         whole = _length_of(self._buffer)
         if whole is None or len(self._buffer) < whole:
             return
-        now = time.perf_counter()
         self._load.statuses[int(self._buffer[9:12])] += 1
-        self._load.latencies_s.append(now - self._sent_at)
+        self._load.latencies_s.append(time.perf_counter() - self._sent_at)
         self._buffer = self._buffer[whole:]
-        if now < self._until:
-            self._send()
-        elif not self.done.done():
-            self.done.set_result(None)
-            self._transport.close()
+        self.go_on()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():

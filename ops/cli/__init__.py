@@ -35,6 +35,7 @@ COMMANDS = (
     Row("migrate", "ops.cli.migrate", "Bring database schema and Temporal namespace up to date."),
     Row("openapi", "ops.cli.openapi", "Write the description of the REST API."),
     Row("config", "ops.cli.config", "Show, check and document the settings."),
+    Row("replay", "ops.cli.replay", "Check that this code can go on with the workflows that run."),
     Row("test", "ops.cli.test", "Run the test suite."),
     Row("version", "ops.cli.version", "Print the version."),
 )

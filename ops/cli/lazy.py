@@ -19,7 +19,7 @@ def load(row: Row) -> Any:
         app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode=None)
         app.command(name=row.name, **getattr(module, "SETTINGS", {}))(module.command)
     real = typer.main.get_command(app)
-    real.name = row.name
+    real.name, real.help = row.name, real.help or row.help
     return real
 
 

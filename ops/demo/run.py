@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from temporalio.client import Client
 
-from adapters.catalogue import load
+from adapters.catalogue import Catalogue, load
 from adapters.settings import Settings
 from adapters.wiring import connect_temporal, open_views
+from domain.ledger import chart
+from domain.money import Amount
 from domain.ports import Views
 from ops.cli.approver import read_key
 from ops.demo import evidence, screen
@@ -51,14 +53,21 @@ async def run(settings: Settings, console: Console, kill: Sequence[str] = ()) ->
     showing = Showing(console, live=console.is_terminal)
     async with _progress(showing), _stack(settings, showing) as stack, _session() as session:
         temporal = _patient_temporal(settings)
+        catalogue = load(settings.profile, settings.catalogue_dir)
         async with open_views(settings) as views:
             node = Node(session, settings.node_urls("ethereum")[0])
-            before = await _accounts(views)
+            before = await _accounts(views, catalogue)
             showing.cases[:] = cases(f"{time.time_ns() // 1_000_000:x}", EXTRA_WHILE_KILLING if kill else 0)
             faults = await _play_all(showing, _cast(settings, session, temporal), stack, kill)
             await stack.wait_ready()
             await _until_quiet(views)
-            return await _evidence(showing, settings, node, await temporal(), views, before, faults)
+            rows = [await evidence.gather_row(case, node, catalogue, await temporal(), views) for case in showing.cases]
+            proof = {
+                "trial_balance": await evidence.trial_balance(views),
+                "chain_minus_ledger": await evidence.chain_minus_ledger(node, catalogue, views),
+            }
+            after = await _accounts(views, catalogue)
+            return _judge(showing, settings, rows, proof, (before, after), faults)
 
 
 async def _play_all(showing: Showing, cast: Cast, stack: Stack | RunningStack, kill: Sequence[str]) -> list[str]:
@@ -83,27 +92,21 @@ async def _kill_each(showing: Showing, stack: Stack | RunningStack, kill: Sequen
         showing.happenings.append(f"kill -9 {pid} ({part})")
 
 
-async def _evidence(
+def _judge(
     showing: Showing,
     settings: Settings,
-    node: Node,
-    temporal: Client,
-    views: Views,
-    before: Mapping[str, str],
+    rows: Sequence[evidence.Row],
+    proof: Mapping[str, Mapping[str, str]],
+    ledger: tuple[Mapping[str, str], Mapping[str, str]],
     faults: list[str],
 ) -> Outcome:
-    catalogue = load(settings.profile, settings.catalogue_dir)
-    rows = [await evidence.gather_row(case, node, catalogue, temporal, views) for case in showing.cases]
+    """Shows the result and says what is wrong with it."""
     faults += [fault for row, case in zip(rows, showing.cases, strict=True) if (fault := row.fault(case.should_end))]
-    proof = {
-        "trial_balance": await evidence.trial_balance(views),
-        "chain_minus_ledger": await evidence.chain_minus_ledger(node, catalogue, views),
-    }
     faults += [
         f"{name} of {asset} is {units}" for name, line in proof.items() for asset, units in line.items() if units != "0"
     ]
     links = {"api": f"{settings.api_url}/docs", "temporal_ui": settings.temporal_ui}
-    screen.result(showing.console, rows, showing.cases, before, await _accounts(views), proof, links)
+    screen.result(showing.console, rows, showing.cases, ledger, proof, links)
     for fault in faults:
         showing.console.print(f"[bold red]{fault}")
     return Outcome(faults, {**screen.as_json(rows, proof, links), "killed": list(showing.happenings)})
@@ -117,14 +120,14 @@ async def _until_quiet(views: Views) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _accounts(views: Views) -> dict[str, str]:
-    """The ledger accounts that the demonstration moves, with their balances in base units."""
-    found = dict(await views.house())
+async def _accounts(views: Views, catalogue: Catalogue) -> dict[str, str]:
+    """The ledger accounts that the demonstration can move, with their balances in whole coins."""
+    units = dict(await views.house())
     for client in CLIENTS:
         for line in await views.balances(client):
-            found[f"client/{client}/available/{line.asset}"] = line.available
-            found[f"client/{client}/held/{line.asset}"] = line.held
-    return found
+            units[chart.available(client, line.asset).code] = line.available
+            units[chart.held(client, line.asset).code] = line.held
+    return {code: str(Amount(int(held), catalogue.assets[code.rpartition("/")[2]])) for code, held in units.items()}
 
 
 def _cast(settings: Settings, session: aiohttp.ClientSession, temporal: Callable[[], Awaitable[Client]]) -> Cast:

@@ -31,16 +31,15 @@ def result(
     console: Console,
     rows: Sequence[Row],
     cases: Sequence[Case],
-    before: Mapping[str, str],
-    after: Mapping[str, str],
+    ledger: tuple[Mapping[str, str], Mapping[str, str]],
     proof: Mapping[str, Mapping[str, str]],
     links: Mapping[str, str],
 ) -> None:
     console.print(_outcomes(rows))
-    for case in cases:
+    for case, row in zip(cases, rows, strict=True):
         if case.timeline:
-            console.print(_timeline(case))
-    console.print(_ledger(before, after))
+            console.print(_timeline(case, row))
+    console.print(_ledger(*ledger))
     console.print(_zeroes(proof))
     for name, url in links.items():
         console.print(f"{name:>14}  {url}", highlight=False)
@@ -48,49 +47,56 @@ def result(
 
 def _outcomes(rows: Sequence[Row]) -> Table:
     table = Table(title="Withdrawals, and what the node says of them", title_justify="left")
-    for heading in (
-        "withdrawal",
-        "amount",
-        "ended",
-        "at the destination",
-        "transfers",
-        "conf.",
-        "broadcast after",
-        "tx",
-    ):
+    for heading in ("withdrawal", "amount", "ended", "there now", "conf.", "transaction"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        seconds = f"{row.seconds_to_broadcast:.2f} s" if row.seconds_to_broadcast is not None else "–"
+        ended = Text(row.stage, style=_COLOUR.get(row.stage, "red"))
         table.add_row(
             row.title,
             f"{row.amount} {row.asset}",
-            Text(row.stage + (f" ({row.code})" if row.code else ""), style=_COLOUR.get(row.stage, "red")),
+            ended.append(f"\n{row.code}") if row.code else ended,
             f"{row.destination_balance} {row.asset}",
-            str(row.transfers),
             str(row.confirmations or "–"),
-            seconds,
             f"{row.txid[:10]}…{row.txid[-6:]}" if row.txid else "–",
         )
     return table
 
 
-def _timeline(case: Case) -> Panel:
+def _timeline(case: Case, row: Row) -> Panel:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for row in case.timeline:
-        clock = str(row["at"])[11:23]
-        style = "bold" if row["stage"] in {str(end) for end in ENDS} else ""
-        table.add_row(clock, Text(str(row["stage"]), style=style), str(row["actor"]), str(row["reason_code"]))
-    return Panel(table, title=f"{case.title}: {case.id}", title_align="left", border_style="dim")
+    for event in case.timeline:
+        clock = str(event["at"])[11:23]
+        style = "bold" if event["stage"] in {str(end) for end in ENDS} else ""
+        table.add_row(clock, Text(str(event["stage"]), style=style), str(event["actor"]), str(event["reason_code"]))
+    seconds = row.seconds_to_broadcast
+    broadcast = "never broadcast" if seconds is None else f"broadcast after {seconds:.2f} s"
+    seen = f"{broadcast}, transfers seen by the node: {row.transfers}"
+    return Panel(
+        table,
+        title=f"{case.title}: {case.id}",
+        subtitle=seen,
+        title_align="left",
+        subtitle_align="left",
+        border_style="dim",
+    )
 
 
 def _ledger(before: Mapping[str, str], after: Mapping[str, str]) -> Table:
-    table = Table(title="Ledger accounts before and after", title_justify="left")
-    for heading, side in (("account", "left"), ("before", "right"), ("after", "right")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    """The accounts that moved, in whole coins; each column of an asset's accounts adds up to what it did before."""
+    table = Table(title="Ledger accounts that moved", title_justify="left")
+    table.add_column("account", overflow="fold")
+    table.add_column("before", justify="right", no_wrap=True)
+    table.add_column("after", justify="right", no_wrap=True)
     for account in sorted(before.keys() | after.keys()):
         was, now = before.get(account, "0"), after.get(account, "0")
-        table.add_row(account, was, Text(now, style="" if was == now else "bold"))
+        if was != now:
+            table.add_row(_shortened(account), was, Text(now, style="bold"))
     return table
+
+
+def _shortened(account: str) -> str:
+    """The account's code without its asset, which the amounts name, and with long addresses cut in the middle."""
+    return "/".join(f"{part[:8]}…{part[-6:]}" if len(part) > 20 else part for part in account.split("/")[:-1])
 
 
 def _zeroes(proof: Mapping[str, Mapping[str, str]]) -> Table:

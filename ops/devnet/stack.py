@@ -28,11 +28,15 @@ READY_TIMEOUT_S = 120.0
 
 
 class Stack:
-    """An installation kept by this process; `parts` chooses some of `parts.ALL_PARTS`, all that belong unless given."""
+    """An installation kept by this process; `parts` chooses some of `parts.ALL_PARTS`, all that belong unless given.
+    Not `provisioned`, it is left as empty as its parts come up.
+    """
 
     owned = True
 
-    def __init__(self, settings: Settings | None = None, *, parts: Collection[str] | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, parts: Collection[str] | None = None, provisioned: bool = True
+    ) -> None:
         self.settings = settings or Settings()
         unknown = sorted(set(parts or ()) - set(rows.ALL_PARTS))
         if unknown:
@@ -40,6 +44,7 @@ class Stack:
         asked = rows.ALL_PARTS if parts is None else parts
         self._rows = [row for row in rows.ROWS if row.name in asked and row.wanted(self.settings)]
         self._asked = frozenset(asked)
+        self._provisioned = provisioned
         self._held = ExitStack()
         self._supervisor: Supervisor | None = None
 
@@ -131,10 +136,14 @@ class Stack:
                 task.cancel()
         supervisor.keep([row.build(self.settings) for row in networks if row.name == "node_proxy"])
         await supervisor.wait_ready(timeout_s=READY_TIMEOUT_S)
-        there = {name for name in self._asked if name in self.parts or not rows.row(name).wanted(self.settings)}
-        await provision.provision(self.settings, there, lambda doing: supervisor.note(doing=doing))
+        if self._provisioned:
+            await self._provision(supervisor)
         supervisor.note(doing="starting our processes")
         supervisor.keep([row.build(self.settings) for row in self._rows if row.is_ours])
+
+    async def _provision(self, supervisor: Supervisor) -> None:
+        there = {name for name in self._asked if name in self.parts or not rows.row(name).wanted(self.settings)}
+        await provision.provision(self.settings, there, lambda doing: supervisor.note(doing=doing))
 
     async def _keep(self, supervisor: Supervisor, row: rows.Row) -> None:
         """Building a part may install programs, so it happens in a thread, beside the others' starts."""

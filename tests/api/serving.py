@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from ops.bench.scratch import free_port
 from tests.api.house import House, open_house
-from tests.cluster import free_port
 
 
 @contextmanager

@@ -12,7 +12,9 @@ def from_(house: House, address: str, **headers: str) -> httpx.AsyncClient:
 
 async def test_the_ui_on_this_machine_is_answered_with_what_its_browser_needs(house: House) -> None:
     async with from_(house, "127.0.0.1", Origin=UI) as browser:
-        asked = await browser.options("/codec/decode", headers={"Access-Control-Request-Method": "POST"})
+        asked = await browser.options(
+            "/codec/decode?preserveStorageRefs=true", headers={"Access-Control-Request-Method": "POST"}
+        )
         assert asked.status_code == 204
         assert asked.headers["access-control-allow-origin"] == UI
         assert "x-namespace" in asked.headers["access-control-allow-headers"]

@@ -19,12 +19,13 @@ from domain.errors import Refused, StrongroomError, Unavailable
 from domain.intent import Decision, Ruling
 from domain.ports import Conclusion, WithdrawalView
 from domain.withdrawal import Stage, withdrawal_id, workflow_id
+from ops.bench.scratch import free_port
 from tests.api.engine import Engine
 from tests.api.house import House, code_of
-from tests.cluster import free_port
 from workers.hosting import Hosted, worker
 from workflows.options import BOOKS_QUEUE, ORCHESTRATOR_QUEUE
-from workflows.withdrawal import Plea, WithdrawalOrder, WithdrawalWorkflow
+from workflows.state import Plea, WithdrawalOrder
+from workflows.withdrawal import WithdrawalWorkflow
 
 
 class NobodyToTell:

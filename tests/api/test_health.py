@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from ops.bench.scratch import Cluster
 from tests.api.house import House, code_of, open_house
-from tests.cluster import Cluster
 
 
 async def test_it_is_alive_and_ready_and_knows_the_time(house: House) -> None:

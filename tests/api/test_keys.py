@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.store.keys import ApiKey
+from api import auth
 from api.app import build
-from api.auth import PERMISSIONS, Authenticator, Permission, Role, needs, permission_of
+from api.auth import PERMISSIONS, Authenticator, Permission, RateLimiter, Role, needs, permission_of
 from api.openapi import pages
 from domain.errors import Refused
 from tests.api.house import House, code_of, open_house
@@ -163,6 +164,33 @@ async def test_guessing_keys_is_slowed_down(database_url: str) -> None:
                 statuses.append((await client.get("/v1/assets")).status_code)
         assert statuses == [401, 401, 401, 429, 429]
         assert (await house.get("/v1/assets")).status_code == 200, "whoever has a key is not kept waiting"
+
+
+def test_an_allowance_comes_back_evenly_and_old_callers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    rate = RateLimiter(60, lambda: now[0])
+    assert [rate.take("a").remaining for _ in range(60)] == list(range(59, -1, -1))
+    with pytest.raises(Refused) as refused:
+        rate.take("a")
+    assert refused.value.facts["retry_after_s"] == 1
+    now[0] += 1
+    assert rate.take("a").remaining == 0, "one a second"
+    now[0] += 600
+    assert rate.take("a").remaining == 59, "never more than a minute's worth"
+    monkeypatch.setattr(auth, "CALLERS_MAX", 100)
+    for n in range(1000):
+        rate.take(f"caller-{n}")
+    assert len(rate._spread) <= 101
+
+
+async def test_many_calls_at_once_with_one_key_look_it_up_once() -> None:
+    ring = Ring()
+    door = Authenticator(ring)
+    answers = await asyncio.gather(
+        *(door.principal("Bearer sr_abcd_" + "s" * 43) for _ in range(50)), return_exceptions=True
+    )
+    assert all(isinstance(answer, Refused) for answer in answers)
+    assert ring.asked == 1
 
 
 # ------------------------------------------------------------ the canary

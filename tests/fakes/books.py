@@ -41,6 +41,7 @@ from domain.withdrawal import NEXT, Stage, Withdrawal, check_step
 
 T = TypeVar("T")
 DAY = timedelta(hours=24)
+WAKE_S = 0.2
 RETURNED = frozenset({Stage.DECLINED, Stage.REJECTED, Stage.EXPIRED, Stage.CANCELLED, Stage.FAILED})
 
 
@@ -420,7 +421,7 @@ class FakeBooks:
             while True:
                 yield
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), 1.0)
+                    await asyncio.wait_for(bell.wait(), WAKE_S)
                 bell.clear()
         finally:
             self._bells.discard(bell)

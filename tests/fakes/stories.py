@@ -8,7 +8,7 @@ from domain.errors import Refused, Unavailable
 from domain.intent import Decision
 from domain.ports import Books, Conclusion, DecisionNote
 from domain.withdrawal import Stage
-from workflows.withdrawal import Plea, WithdrawalOrder
+from workflows.state import Plea, WithdrawalOrder
 
 
 @dataclass

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Spender:
     """A fresh account that signs plain transfers."""
 
-    key: str = field(default_factory=lambda: Account.create().key.hex())
+    key: str = field(default_factory=lambda: "0x" + bytes(Account.create().key).hex())
 
     @property
     def address(self) -> str:

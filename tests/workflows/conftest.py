@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ QUICK = {
 }
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def env() -> AsyncIterator[WorkflowEnvironment]:
+@asynccontextmanager
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
     """A development server with a clock for each workflow; none of them skips before `fast_forward` is asked to."""
     arguments = [word for key, value in QUICK.items() for word in ("--dynamic-config-value", f"{key}={value}")]
     async with await WorkflowEnvironment.start_time_skipping_v2(
@@ -33,6 +34,12 @@ async def env() -> AsyncIterator[WorkflowEnvironment]:
         search_attributes=attributes.ALL,
         ui=False,
     ) as env:
+        yield env
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    async with temporal() as env:
         yield env
 
 

@@ -121,11 +121,11 @@ async def test_a_strangers_transaction_on_our_nonce_halts_until_people_resume(sl
     async with world.at_work():
         hot_wallet = await world.serve()
         world.model.pool["stranger"] = world.foreign(0)
-        await world.until(lambda: _halted(world) is not None, "the wallet halted")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
         handle = await world.withdraw("25")
         id = handle.id.removeprefix("withdrawal/")
         await world.stands_at(id, Stage.QUEUED)
-        assert "the key is used elsewhere" in str(_halted(world))
+        assert "the key is used elsewhere" in str(world.halted())
         del world.model.pool["stranger"]
         await hot_wallet.signal("resume", "just do it")
         await hot_wallet.signal("resume", {"reason": "the key is safe", "actors": ["ann", "bob"]})
@@ -142,20 +142,16 @@ async def test_a_slot_that_a_stranger_used_is_never_called_paid(slow_world: Worl
         id, _ = await sent(world)
         world.model.mine(1, extra=[world.foreign(0)])
         world.model.mine(3)
-        await world.until(lambda: _halted(world) is not None, "the wallet halted")
-        assert "none of our versions" in str(_halted(world))
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        assert "none of our versions" in str(world.halted())
         status = await world.payout(0).query(PayoutWorkflow.status)
-        assert status.halted == _halted(world)
+        assert status.halted == world.halted()
         assert world.stage(id) in (Stage.BROADCAST, Stage.CONFIRMING)
         assert world.held() == COINS + 1_500_000
         await world.payout(0).cancel()
         await world.payout(0).signal("resume", args=[1, 2])
         await world.until(lambda: world.books.calls["halt_wallet"] >= 2, "looked at again, and halted again")
     assert world.arrived() == 0
-
-
-def _halted(world: World) -> str | None:
-    return world.books._wallet(ETHEREUM, world.wallet).halted
 
 
 def _events(world: World) -> list[tuple[str, str]]:
@@ -168,8 +164,8 @@ async def test_a_signer_that_refuses_halts_the_wallet_and_signs_after_people_loo
     async with world.at_work():
         hot_wallet = await world.serve()
         handle = await world.withdraw("25")
-        await world.until(lambda: _halted(world) is not None, "the wallet halted")
-        assert "SIGNER_QUORUM" in str(_halted(world))
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        assert "SIGNER_QUORUM" in str(world.halted())
         assert not world.chain.sent
         await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
         assert (await handle.result()).stage is Stage.SETTLED
@@ -181,7 +177,7 @@ async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still
     async with world.at_work():
         _, handle = await sent(world)
         world.vault.failures = [Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than allowed.")]
-        await world.until(lambda: _halted(world) is not None, "the wallet halted", seconds=20)
+        await world.until(lambda: world.halted() is not None, "the wallet halted", seconds=20)
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
@@ -227,7 +223,7 @@ async def test_a_worker_that_dies_after_the_broadcast_is_replaced_and_nothing_is
         fell_silent.set()
         activity.raise_complete_async()
 
-    serve = world.hosted("chain").activities[1]
+    (serve,) = (does for does in world.hosted("chain").activities if does.__name__ == "serve")
     async with world.at_work("orchestrator", "books", "signer"):
         await world.serve()
         handle = await world.withdraw("25")

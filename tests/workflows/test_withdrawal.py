@@ -13,12 +13,12 @@ from temporalio.testing import WorkflowEnvironment
 from activities.failures import refusal as refused_by
 from domain.errors import Unavailable
 from domain.intent import Decision, Ruling
-from domain.ledger import chart
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
-from tests.workflows.world import USDT, World
+from tests.workflows.world import World
 from workflows import attributes
-from workflows.withdrawal import Plea, WithdrawalWorkflow
+from workflows.state import Plea
+from workflows.withdrawal import WithdrawalWorkflow
 
 FOR_PEOPLE = "2000"  # policy asks for two approvals from 1000 on
 
@@ -77,7 +77,7 @@ async def _searchable(handle: WorkflowHandle[Any, Any], stage: str) -> bool:
 
 
 async def test_what_policy_declines_ends_at_once_with_its_hold_returned(world: World) -> None:
-    world.books.credit(chart.available(world.account, USDT), 10**12, "opening/more")
+    world.deposit(10**12)
     async with world.at_work("orchestrator", "books"):
         conclusion = await (await world.withdraw("600000")).result()
     assert (conclusion.stage, conclusion.reason) == (Stage.DECLINED, "account-day-cap")
@@ -112,7 +112,8 @@ async def test_a_quorum_of_a_signal_and_an_update_pays_it(world: World) -> None:
     async with world.at_work():
         await world.serve()
         id, handle = await referred(world)
-        await handle.signal("approve", _letter(world.decision("ann", id)))
+        await handle.signal("approve", world.letter("ann", id))
+        await world.until(lambda: bool(world.row(id).approvals), "ann's word in the books")
         note = await handle.execute_update(WithdrawalWorkflow.decide, world.decision("bob", id))
         assert (note.counted, note.approvals, note.needed) == (True, 2, 2)
         assert (await handle.result()).stage is Stage.SETTLED
@@ -121,16 +122,11 @@ async def test_a_quorum_of_a_signal_and_an_update_pays_it(world: World) -> None:
     world.assert_books_agree()
 
 
-def _letter(decision: Decision) -> dict[str, str]:
-    """A decision as it is typed at the command line."""
-    return {"approver": decision.approver, "intent_hash": decision.intent_hash, "signature": decision.signature}
-
-
 async def test_one_rejection_ends_it_and_returns_the_hold(world: World) -> None:
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
         await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
-        await handle.signal("reject", _letter(world.decision("bob", id, Ruling.REJECT)))
+        await handle.signal("reject", world.letter("bob", id, Ruling.REJECT))
         conclusion = await handle.result()
     assert conclusion.stage is Stage.REJECTED
     assert world.row(id).timeline[-1] == (Stage.REJECTED, "bob", "rejected")
@@ -157,18 +153,18 @@ async def test_the_same_people_change_nothing_by_signal_but_are_recorded(world: 
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
         for name in ("carol", "eve", "ann", "ann"):
-            await handle.signal("approve", _letter(world.decision(name, id)))
-            await handle.signal("reject", _letter(world.decision("eve", id, Ruling.REJECT)))
+            await handle.signal("approve", world.letter(name, id))
+            await handle.signal("reject", world.letter("eve", id, Ruling.REJECT))
         await world.until(lambda: world.books.calls["record_decision"] == 8, "all eight letters in the books")
     assert world.stage(id) is Stage.REFERRED
     worth = {(note.approver, note.code) for note in world.row(id).notes}
-    assert worth == {("carol", "FOUR_EYES"), ("eve", "STRANGER"), ("ann", "COUNTED")}
+    assert worth == {("carol", "FOUR_EYES"), ("eve", "STRANGER"), ("ann", "COUNTED"), ("ann", "REPEAT")}
 
 
 async def test_letters_that_are_none_are_recorded_and_change_nothing(world: World) -> None:
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
-        good = _letter(world.decision("ann", id))
+        good = world.letter("ann", id)
         for words in (
             [],
             [None],

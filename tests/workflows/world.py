@@ -29,13 +29,14 @@ from tests.fakes.books import FakeBooks, Row
 from tests.fakes.chain import FakeChain, ModelChain, Tx, signed
 from tests.fakes.people import People
 from tests.fakes.vault import FakeVault
-from workers.hosting import Hosted, worker
+from workers.hosting import Hosted, activities_of, worker
+from workers.registry import WORKFLOWS
 from workers.stories import TemporalStories
 from workflows import attributes
-from workflows.hot_wallet import HotWalletOrder, HotWalletWorkflow
+from workflows.hot_wallet import HotWalletWorkflow
 from workflows.options import BOOKS_QUEUE, ORCHESTRATOR_QUEUE, SIGNER_QUEUE, chain_queue
-from workflows.payout import PayoutWorkflow
-from workflows.withdrawal import WithdrawalOrder, WithdrawalWorkflow
+from workflows.state import HotWalletOrder, WithdrawalOrder
+from workflows.withdrawal import WithdrawalWorkflow
 
 ETHEREUM = "ethereum"
 USDT = "USDT-ETHEREUM"
@@ -71,28 +72,13 @@ class World:
     def hosted(self, kind: str) -> Hosted:
         """What the process of `kind` hosts, on the fakes."""
         stories = TemporalStories()
-        serve = HotWalletActivities(self.books, self.books, self.chain, stories, self.catalogue.assets).serve
-        books = BooksActivities(self.books, stories)
+        wallets = HotWalletActivities(self.books, self.books, self.chain, stories, self.catalogue.assets)
+        payouts = ChainActivities(self.chain, self.books)
         return {
-            "orchestrator": Hosted(
-                ORCHESTRATOR_QUEUE, workflows=(WithdrawalWorkflow, HotWalletWorkflow, PayoutWorkflow)
-            ),
-            "books": Hosted(
-                BOOKS_QUEUE,
-                activities=(
-                    books.judge,
-                    books.record_decision,
-                    books.record_malformed,
-                    books.queue_payout,
-                    books.return_hold,
-                    books.concluded,
-                    books.settle,
-                    books.halt_wallet,
-                    books.resume_wallet,
-                ),
-            ),
-            "chain": Hosted(chain_queue(ETHEREUM), activities=(ChainActivities(self.chain, self.books).deliver, serve)),
-            "signer": Hosted(SIGNER_QUEUE, activities=(SigningActivities(self.vault).sign,)),
+            "orchestrator": Hosted(ORCHESTRATOR_QUEUE, workflows=WORKFLOWS),
+            "books": Hosted(BOOKS_QUEUE, activities=activities_of(BooksActivities(self.books, stories))),
+            "chain": Hosted(chain_queue(ETHEREUM), activities=activities_of(payouts, wallets)),
+            "signer": Hosted(SIGNER_QUEUE, activities=activities_of(SigningActivities(self.vault))),
         }[kind]
 
     def worker(self, kind: str) -> Worker:
@@ -173,7 +159,19 @@ class World:
         assert step.final is not None
         await self.books.settle(slot, step.final, at)
 
+    def letter(self, name: str, id: str, ruling: Ruling = Ruling.APPROVE) -> dict[str, str]:
+        """A decision as it is typed at the command line."""
+        said = self.decision(name, id, ruling)
+        return {"approver": said.approver, "intent_hash": said.intent_hash, "signature": said.signature}
+
+    def deposit(self, units: int) -> None:
+        """More USDT for the client."""
+        self.books.credit(chart.available(self.account, USDT), units, "deposit")
+
     # ------------------------------------------------------------ what there is
+    def halted(self) -> str | None:
+        return self.books._wallet(ETHEREUM, self.wallet).halted
+
     def row(self, id: str) -> Row:
         return self.books.rows[id]
 

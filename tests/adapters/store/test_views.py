@@ -1,7 +1,7 @@
 """What is shown is what is written, to those it belongs to, page by page."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from adapters.store import database as database_module
 from adapters.store.opening import Store, open_store
 from domain.errors import Refused
-from domain.intent import Ruling
 from domain.ledger import chart
 from domain.ports import WithdrawalFilter
 from domain.withdrawal import Stage
@@ -25,7 +24,7 @@ SOON = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def fresh_dsn(cluster: Cluster) -> AsyncIterator[str]:
+def fresh_dsn(cluster: Cluster) -> Iterator[str]:
     dsn = cluster.migrated()
     yield dsn
     cluster.drop(dsn)
@@ -258,58 +257,6 @@ async def test_a_quote_is_its_accounts_own(world: World, store: Store) -> None:
     made = await world.books.make_quote("acme", USDT, "5", "1", world.now, SOON)
     assert await store.views.quote(made.id, "acme") == made
     assert await store.views.quote(made.id, "other") is None
-
-
-# ---------------------------------------------------------------- races, once more and often
-async def test_cancel_against_plan_has_one_winner_in_a_hundred_rounds(world: World, store: Store) -> None:
-    await world.fund_wallet()
-    outcomes: dict[Stage, int] = {}
-    for number in range(100):
-        asked = await world.queued(COIN)
-        item = await world.item(asked)
-
-        async def cancel(id_: str = asked.id, wait_s: float = (number % 5) * 0.0005) -> object:
-            await asyncio.sleep(wait_s)
-            return await world.books.return_hold(id_, Stage.CANCELLED, "CLIENT", "olga", world.now)
-
-        plan, _ = await asyncio.gather(world.plan([item]), cancel(), return_exceptions=True)
-        view = await store.views.withdrawal(asked.id)
-        assert view is not None
-        outcomes[view.stage] = outcomes.get(view.stage, 0) + 1
-        if view.stage is Stage.PLANNED:
-            await world.books.settle(plan, final_of(await world.broadcast(plan)), world.now)  # type: ignore[arg-type]
-        else:
-            assert view.slot_id is None
-    assert set(outcomes) == {Stage.PLANNED, Stage.CANCELLED}, outcomes
-    assert await world.balance(chart.held("acme", USDT)) == 0
-    assert await world.balance(chart.in_flight("ethereum", USDT)) == 0
-    assert not any((await world.sums()).values())
-
-
-async def test_the_same_decision_from_many_sides_counts_once(world: World, store: Store) -> None:
-    asked, intent = await world.referred()
-    decision = world.people.decision("anna", Ruling.APPROVE, intent)
-    notes = await asyncio.gather(
-        *(world.books.record_decision(asked.id, decision, f"door-{i}", world.later(i)) for i in range(8))
-    )
-    assert sum(note.counted for note in notes) == 1
-    assert {note.code for note in notes} == {"COUNTED", "REPEAT"}
-    assert {note.approvals for note in notes} == {1}
-
-
-async def test_a_flood_of_strangers_is_answered_but_not_kept_for_ever(
-    world: World, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("adapters.store.judgement.DECISIONS_KEPT_MAX", 5)
-    asked, intent = await world.referred()
-    for i in range(9):
-        assert (await world.says(f"mallory{i}", asked, intent)).code == "STRANGER"
-        await world.books.record_malformed(asked.id, "signal", "x" * 10_000, world.later(i))
-    assert (await world.says("anna", asked, intent)).counted
-    view = await store.views.withdrawal(asked.id)
-    assert view is not None
-    assert len(view.decisions) == 6
-    assert view.approvals == ("anna",)
 
 
 # ---------------------------------------------------------------- traces

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from adapters.catalogue import Catalogue, load
 from adapters.store.opening import open_store
+from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
 from domain.ledger import chart
 from domain.ledger.chart import Account
@@ -164,3 +167,10 @@ async def postgres_world(dsn: str) -> AsyncIterator[World]:
 
 def approval_of(people: People, name: str, intent: Intent) -> Decision:
     return people.decision(name, Ruling.APPROVE, intent.hash())
+
+
+async def refused(code: str, call: Callable[[], Awaitable[object]]) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await call()
+    assert caught.value.code == code
+    return caught.value

@@ -1,0 +1,63 @@
+"""The small house without a Temporal: activities are run by themselves."""
+
+from typing import cast
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+from activities.stories import PayoutOrder
+from domain.errors import Unavailable
+from domain.ports import Conclusion
+from tests.workflows.world import World, make_world
+
+
+class Recorder:
+    """`activities.stories.Stories` that keeps what it was told. `down` counts calls that find nobody."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, PayoutOrder] = {}
+        self.concluded: list[Conclusion] = []
+        self.resumed: list[str] = []
+        self.down = 0
+
+    async def begin_payout(self, order: PayoutOrder) -> bool:
+        self._reach()
+        new = order.slot.id not in self.begun
+        self.begun.setdefault(order.slot.id, order)
+        return new
+
+    async def conclude(self, conclusion: Conclusion) -> None:
+        self._reach()
+        self.concluded.append(conclusion)
+
+    async def look_again(self, slot_id: str) -> None:
+        self._reach()
+        self.resumed.append(slot_id)
+
+    def _reach(self) -> None:
+        if self.down:
+            self.down -= 1
+            raise Unavailable("TEMPORAL_UNAVAILABLE", "Temporal did not answer.")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world() -> World:
+    return await make_world(cast(Client, None))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def slow_world() -> World:
+    return await make_world(cast(Client, None), instant=False, confirmations=3)
+
+
+@pytest.fixture
+def stories() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def inside() -> ActivityEnvironment:
+    """What an activity sees of the worker around it."""
+    return ActivityEnvironment()

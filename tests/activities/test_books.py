@@ -1,0 +1,44 @@
+"""What the books' activities add to the books: whoever must hear of it hears of it, also when it is told twice."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.books import BooksActivities, Resumption, Settlement
+from domain.errors import Unavailable
+from domain.payout import Final
+from domain.withdrawal import Stage
+from tests.activities.conftest import Recorder
+from tests.activities.test_chain import planned
+from tests.workflows.world import ETHEREUM, World
+
+
+async def test_a_settlement_is_told_again_when_telling_failed(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    order = await planned(world)
+    await world.books.store_version(order.version)
+    await world.books.record_broadcast(order.slot.id, order.version, datetime.now(UTC))
+    settlement = Settlement(order.slot, Final(order.version.txid, 1, "0x1", True, "1000"), datetime.now(UTC))
+    settle: Any = BooksActivities(world.books, stories).settle
+    stories.down = 1
+    with pytest.raises(Unavailable):
+        await inside.run(settle, settlement)
+    entries = len(world.books.entries)
+    (conclusion,) = await inside.run(settle, settlement)
+    assert conclusion.stage is Stage.SETTLED
+    assert stories.concluded == [conclusion]
+    assert len(world.books.entries) == entries, "a second telling posts nothing"
+
+
+async def test_resuming_a_wallet_sends_its_open_slots_to_look_again(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    order = await planned(world)
+    await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", datetime.now(UTC))
+    resume: Any = BooksActivities(world.books, stories).resume_wallet
+    await inside.run(resume, Resumption(ETHEREUM, world.wallet, "over", ("ann",), datetime.now(UTC)))
+    assert world.halted() is None
+    assert stories.resumed == [order.slot.id]

@@ -1,0 +1,108 @@
+"""What delivering promises by itself: stored before it is sent, patient, alive, and quick to leave."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.chain import ChainActivities, DeliverOrder
+from domain.errors import Unavailable
+from domain.payout import Act, Delivery, Slot, Version
+from domain.withdrawal import Stage
+from tests.fakes.chain import signed
+from tests.workflows.world import ETHEREUM, World
+
+
+async def planned(world: World) -> DeliverOrder:
+    """A signed first version of a slot that pays 25 USDT, not yet stored."""
+    id = await world.ask("25")
+    await world.books.judge(id, datetime.now(UTC))
+    items = await world.books.queued(ETHEREUM, world.wallet, 1)
+    slot = await world.books.plan_slot(world.chain.network, world.wallet, items, datetime.now(UTC))
+    assert isinstance(slot, Slot)
+    fee = await world.chain.quote(slot.payments, world.wallet)
+    return DeliverOrder(slot, signed(world.chain.draft(slot, fee), 1))
+
+
+def deliver(world: World, inside: ActivityEnvironment, order: DeliverOrder) -> "asyncio.Task[Delivery]":
+    delivery: Any = inside.run(ChainActivities(world.chain, world.books).deliver, order)
+    return asyncio.ensure_future(delivery)
+
+
+async def test_the_bytes_are_stored_and_the_stage_moved_before_a_node_hears_of_them(
+    world: World, inside: ActivityEnvironment
+) -> None:
+    order = await planned(world)
+    seen: list[tuple[int, Stage]] = []
+    broadcast = world.chain.broadcast
+
+    async def listening(version: Version) -> None:
+        stored = await world.books.versions(order.slot.id)
+        seen.append((len(stored), world.stage(order.slot.payments[0].withdrawal_id)))
+        await broadcast(version)
+
+    world.chain.broadcast = listening  # type: ignore[method-assign]
+    delivery = await deliver(world, inside, order)
+    assert seen[0] == (1, Stage.BROADCAST)
+    assert delivery.act is Act.FINAL
+    assert delivery.final is not None
+    assert delivery.final.paid
+
+
+async def test_nothing_is_sent_that_could_not_be_stored(world: World, inside: ActivityEnvironment) -> None:
+    world.books.failures["store_version"] = [Unavailable("STORE_UNAVAILABLE", "The database is away.")] * 3
+    order = await planned(world)
+    running = deliver(world, inside, order)
+    await world.until(lambda: world.books.calls["store_version"] >= 2, "a second try")
+    assert not world.chain.sent
+    assert (await running).act is Act.FINAL
+
+
+async def test_an_operator_reads_in_the_heartbeat_what_it_waits_for(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    beats: list[dict[str, Any]] = []
+    inside.on_heartbeat = lambda *details: beats.append(details[0])
+    order = await planned(slow_world)
+    slow_world.chain.faults.down = 4
+    running = deliver(slow_world, inside, DeliverOrder(order.slot, order.version, may_bump=False))
+    await slow_world.until(lambda: any("NODE_SILENT" in str(b.get("waits_for")) for b in beats), "the outage named")
+    await slow_world.until(lambda: any("not included" in str(b.get("says")) for b in beats), "what the look said")
+    slow_world.model.mine(3)
+    assert (await running).act is Act.FINAL
+
+
+async def test_a_second_attempt_finds_all_versions_and_sends_no_other_bytes(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    order = await planned(slow_world)
+    first = deliver(slow_world, inside, order)
+    await slow_world.until(lambda: bool(slow_world.chain.sent), "the first attempt's bytes")
+    second = deliver(slow_world, ActivityEnvironment(), order)
+    slow_world.model.mine(3)
+    assert (await first).final == (await second).final
+    assert len(set(slow_world.chain.sent)) == 1
+
+
+async def test_it_leaves_as_soon_as_its_worker_must(slow_world: World, inside: ActivityEnvironment) -> None:
+    running = deliver(slow_world, inside, await planned(slow_world))
+    await slow_world.until(lambda: bool(slow_world.chain.sent), "the bytes out")
+    inside.worker_shutdown()
+    with pytest.raises(ApplicationError) as left:
+        await asyncio.wait_for(running, 1)
+    assert left.value.type == "WORKER_LEAVING"
+    assert not left.value.non_retryable, "the next worker takes it up"
+
+
+async def test_where_no_higher_fee_may_be_tried_it_waits_for_the_version_that_is_out(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    order = await planned(slow_world)
+    running = deliver(slow_world, inside, DeliverOrder(order.slot, order.version, may_bump=False))
+    await asyncio.sleep(1.5)  # a bump is due after one second in this world
+    assert not running.done()
+    slow_world.model.mine(3)
+    assert (await running).act is Act.FINAL

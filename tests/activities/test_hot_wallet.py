@@ -1,0 +1,116 @@
+"""What serving a wallet promises by itself."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+import activities.hot_wallet
+from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
+from domain.errors import Unavailable, Uncertain
+from domain.withdrawal import Stage
+from tests.activities.conftest import Recorder
+from tests.workflows.world import ETHEREUM, USDT, World
+
+
+def serve(world: World, stories: Recorder, inside: ActivityEnvironment) -> "asyncio.Task[ServeNote]":
+    desk = HotWalletActivities(world.books, world.books, world.chain, stories, world.catalogue.assets)
+    note: Any = inside.run(desk.serve, ServeOrder(ETHEREUM, world.wallet))
+    return asyncio.ensure_future(note)
+
+
+async def ended(running: "asyncio.Task[ServeNote]", inside: ActivityEnvironment) -> ServeNote:
+    inside.worker_shutdown()
+    return await asyncio.wait_for(running, 2)
+
+
+async def queued(world: World, coins: str = "25") -> str:
+    id = await world.ask(coins)
+    await world.books.judge(id, datetime.now(UTC))
+    return id
+
+
+async def test_what_is_queued_gets_a_slot_and_a_story(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    running = serve(world, stories, inside)
+    ids = [await queued(world) for _ in range(3)]
+    await world.until(lambda: len(stories.begun) == 3, "three payouts begun")
+    note = await ended(running, inside)
+    assert (note.planned, note.halted, note.waiting) == (3, None, {})
+    assert {world.stage(id) for id in ids} == {Stage.PLANNED}
+    paid = sorted(order.items[0].intent.withdrawal_id for order in stories.begun.values())
+    assert paid == sorted(ids)
+
+
+async def test_a_story_that_could_not_begin_begins_with_the_next_sweep(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    stories.down = 1
+    running = serve(world, stories, inside)
+    await queued(world)
+    await world.until(lambda: len(stories.begun) == 1, "the payout begun after all")
+    assert (await ended(running, inside)).planned == 1
+    assert world.books.calls["plan_slot"] == 1, "the slot that was planned is used, no second one is taken"
+
+
+async def test_a_slot_whose_planning_was_left_in_doubt_is_found_and_begun(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    plan = world.books.plan_slot
+
+    async def plans_and_breaks(*given: Any) -> Any:
+        world.books.plan_slot = plan  # type: ignore[method-assign]
+        await plan(*given)
+        raise Uncertain("STORE_UNCERTAIN", "The answer to COMMIT was lost.")
+
+    world.books.plan_slot = plans_and_breaks  # type: ignore[method-assign]
+    running = serve(world, stories, inside)
+    id = await queued(world)
+    await world.until(lambda: len(stories.begun) == 1, "the payout of the slot in doubt")
+    await ended(running, inside)
+    assert world.stage(id) is Stage.PLANNED
+    assert list(stories.begun) == [f"{ETHEREUM}/{world.wallet.lower()}/0"]
+
+
+async def test_what_cannot_be_paid_now_is_counted_by_its_reason(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    world.model.broken.add(USDT)
+    running = serve(world, stories, inside)
+    for _ in range(2):
+        await queued(world)
+    await world.until(lambda: world.books.calls["queued"] > 2, "some rounds")
+    note = await ended(running, inside)
+    assert note.waiting == {"PAYMENT_REVERTS": 2}
+    assert not stories.begun
+
+
+async def test_a_key_that_is_used_elsewhere_halts_the_wallet(
+    slow_world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    world = slow_world
+    world.model.pool["stranger"] = world.foreign(0)
+    await queued(world)
+    note = await asyncio.wait_for(serve(world, stories, inside), 3)
+    assert note.halted is not None
+    assert "used elsewhere" in note.halted
+    assert world.halted() == note.halted
+    assert not stories.begun
+
+
+async def test_a_term_ends_by_itself_and_a_part_that_is_down_is_named(
+    world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "SERVE_MIN", 0.02)
+    monkeypatch.setattr(activities.hot_wallet, "OUTAGE_PAUSE_S", 0.1)
+    beats: list[dict[str, Any]] = []
+    inside.on_heartbeat = lambda *details: beats.append(details[0])
+    world.books.failures["queued"] = [Unavailable("STORE_UNAVAILABLE", "The database is away.")] * 8
+    before = datetime.now(UTC)
+    note = await asyncio.wait_for(serve(world, stories, inside), 5)
+    assert note.halted is None
+    assert timedelta(seconds=1) < datetime.now(UTC) - before < timedelta(seconds=3)
+    assert any("STORE_UNAVAILABLE" in str(beat.get("waits_for")) for beat in beats)

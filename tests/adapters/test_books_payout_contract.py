@@ -1,0 +1,264 @@
+"""What every set of books promises to the hot wallet and its payouts; the fake and PostgreSQL keep it alike."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import Refused
+from domain.intent import Decision, Ruling
+from domain.ledger import chart
+from domain.payout import Slot
+from domain.ports import PlanRefusal
+from domain.withdrawal import Stage
+from tests.adapters.store.world import COIN, ETH, T0, USDT, WALLET, World, final_of, refused, version_of
+
+AVAILABLE, HELD = chart.available("acme", USDT), chart.held("acme", USDT)
+HOT, FLYING = chart.hot_wallet("ethereum", WALLET, USDT), chart.in_flight("ethereum", USDT)
+HOT_GAS, FLYING_GAS = chart.hot_wallet("ethereum", WALLET, ETH), chart.in_flight("ethereum", ETH)
+FEE_CAP = 3 * 10**16
+
+
+@pytest.fixture
+def world(any_books: World) -> World:
+    return any_books
+
+
+# ---------------------------------------------------------------- planning
+async def test_a_plan_takes_the_next_number_and_binds_coins_and_gas(world: World) -> None:
+    await world.fund_wallet(usdt=100 * COIN)
+    first, second = await world.queued(), await world.queued(30 * COIN)
+    one, two = await world.planned(first), await world.planned(second)
+    assert (one.scarce, two.scarce) == ("0", "1")
+    assert one.id == f"ethereum/{WALLET.lower()}/0"
+    assert (one.wallet, one.fee_cap, one.confirmations) == (WALLET, str(FEE_CAP), 3)
+    assert (await world.books.concluded(first.id)).stage is Stage.PLANNED
+    assert await world.balance(HOT) == 60 * COIN
+    assert await world.balance(FLYING) == 40 * COIN
+    assert await world.balance(FLYING_GAS) == 2 * FEE_CAP
+
+
+async def test_a_payout_is_planned_once_however_often_it_is_asked(world: World) -> None:
+    await world.fund_wallet()
+    asked = await world.queued()
+    item = await world.item(asked)
+    results = await asyncio.gather(*(world.plan([item]) for _ in range(8)))
+    assert sum(isinstance(result, Slot) for result in results) == 1
+    assert {r.code for r in results if isinstance(r, PlanRefusal)} == {"NOT_QUEUED"}
+    assert len(await world.books.open_slots("ethereum", WALLET)) == 1
+
+
+async def test_a_short_wallet_leaves_the_payout_queued_and_says_so_once(world: World) -> None:
+    await world.fund_wallet(usdt=5 * COIN)
+    asked = await world.queued()
+    for _ in range(3):
+        refusal = await world.plan([await world.item(asked)])
+        assert isinstance(refusal, PlanRefusal)
+        assert (refusal.code, refusal.detail) == ("HOT_WALLET_SHORT", HOT.code)
+    standing = await world.books.concluded(asked.id)
+    assert (standing.stage, standing.reason) == (Stage.QUEUED, "HOT_WALLET_SHORT")
+    assert await world.books.open_slots("ethereum", WALLET) == []
+    await world.credit(HOT, 5 * COIN, "refill")
+    assert (await world.planned(asked)).scarce == "0", "a refused plan takes no number"
+    assert (await world.books.concluded(asked.id)).reason == ""
+
+
+async def test_a_payout_the_wallet_cannot_afford_does_not_stop_the_smaller_ones(world: World) -> None:
+    await world.fund_wallet(usdt=20 * COIN)
+    large, small = await world.queued(500 * COIN), await world.queued(10 * COIN)
+    head = (await world.books.queued("ethereum", WALLET, 1))[0]
+    if head.payment.withdrawal_id == large.id:
+        world.now = world.later(1)
+        assert isinstance(await world.plan([head]), PlanRefusal)
+        head = (await world.books.queued("ethereum", WALLET, 1))[0]
+    assert head.payment.withdrawal_id == small.id
+
+
+async def test_a_wallet_never_has_more_open_slots_than_the_network_bears(world: World) -> None:
+    await world.fund_wallet()
+    asked = [await world.queued() for _ in range(17)]
+    items = [await world.item(a) for a in asked]
+    results = await asyncio.gather(*(world.plan([item]) for item in items))
+    assert sum(isinstance(result, Slot) for result in results) == 16
+    assert [r.code for r in results if isinstance(r, PlanRefusal)] == ["IN_FLIGHT_FULL"]
+    assert sorted(int(r.scarce) for r in results if isinstance(r, Slot)) == list(range(16))
+
+
+async def test_a_halted_wallet_plans_nothing_until_people_resume_it(world: World) -> None:
+    await world.fund_wallet()
+    asked = await world.queued()
+    await world.books.halt_wallet("ethereum", WALLET, "foreign transaction 0xabc", world.now)
+    await world.books.halt_wallet("ethereum", WALLET, "foreign transaction 0xabc", world.later(1))
+    assert await world.books.halted("ethereum", WALLET.lower()) == "foreign transaction 0xabc"
+    refusal = await world.plan([await world.item(asked)])
+    assert refusal == PlanRefusal("WALLET_HALTED", "foreign transaction 0xabc")
+    await refused("ACTORS_MISSING", lambda: world.books.resume_wallet("ethereum", WALLET, "looked", [], world.later(2)))
+    await world.books.resume_wallet("ethereum", WALLET, "looked", ["anna", "boris"], world.later(2))
+    assert await world.books.halted("ethereum", WALLET) is None
+    await world.planned(asked)
+    await refused("WALLET_UNKNOWN", lambda: world.books.halted("ethereum", "0x00"))
+
+
+async def test_a_cancellation_and_a_plan_have_one_winner(world: World) -> None:
+    await world.fund_wallet()
+    winners = set()
+    for _ in range(12):
+        asked = await world.queued()
+        item = await world.item(asked)
+        plan, cancel = await asyncio.gather(
+            world.plan([item]),
+            world.books.return_hold(asked.id, Stage.CANCELLED, "CLIENT", "olga", world.now),
+            return_exceptions=True,
+        )
+        stage = (await world.books.concluded(asked.id)).stage
+        winners.add(stage)
+        if stage is Stage.PLANNED:
+            assert isinstance(plan, Slot)
+            assert isinstance(cancel, Refused)
+            assert cancel.code == "TOO_LATE"
+            await world.books.settle(plan, final_of(await world.broadcast(plan)), world.now)
+        else:
+            assert isinstance(plan, PlanRefusal)
+            assert plan.code == "NOT_QUEUED"
+            assert stage is Stage.CANCELLED
+    assert await world.balance(HELD) == 0
+
+
+# ---------------------------------------------------------------- versions and facts
+async def test_signed_bytes_are_stored_once_and_never_replaced(world: World) -> None:
+    await world.fund_wallet()
+    slot = await world.planned(await world.queued())
+    version = version_of(slot, 1)
+    assert await world.books.store_version(version) == version
+    assert await world.books.store_version(version) == version
+    assert await world.books.store_version(version_of(slot, 1, "other bytes")) == version
+    second = await world.books.store_version(version_of(slot, 2))
+    assert list(await world.books.versions(slot.id)) == [version, second]
+    (open_slot,) = await world.books.open_slots("ethereum", WALLET)
+    assert open_slot.slot == slot
+    assert open_slot.versions == (version, second)
+    assert [item.payment for item in open_slot.items] == list(slot.payments)
+    stray = version_of(replace(slot, id="ethereum/0x0/9"), 1)
+    await refused("SLOT_UNKNOWN", lambda: world.books.store_version(stray))
+
+
+async def test_facts_move_it_to_confirming_and_a_reorg_moves_it_back(world: World) -> None:
+    await world.fund_wallet()
+    asked = await world.queued()
+    slot = await world.planned(asked)
+    await refused("VERSION_UNKNOWN", lambda: world.books.record_broadcast(slot.id, version_of(slot, 1), world.now))
+    version = await world.broadcast(slot)
+    standing = await world.books.concluded(asked.id)
+    assert (standing.stage, standing.txid) == (Stage.BROADCAST, version.txid)
+    bumped = await world.broadcast(slot, 2)
+    assert (await world.books.concluded(asked.id)).stage is Stage.BROADCAST
+    for facts, stage in (
+        (world.facts(bumped, None, 3), Stage.BROADCAST),
+        (world.facts(version, 80, 4), Stage.CONFIRMING),
+        (world.facts(version, 80, 5), Stage.CONFIRMING),
+        (world.facts(bumped, None, 6), Stage.BROADCAST),
+        (world.facts(bumped, 81, 7), Stage.CONFIRMING),
+    ):
+        await world.books.record_facts(slot, facts)
+        assert (await world.books.concluded(asked.id)).stage is stage
+    assert (await world.books.concluded(asked.id)).txid == bumped.txid
+
+
+# ---------------------------------------------------------------- settlement
+async def test_a_paid_slot_settles_hold_fee_and_gas_together_and_once(world: World) -> None:
+    await world.fund_wallet(usdt=100 * COIN, eth=10**18)
+    asked = await world.queued()
+    slot = await world.planned(asked)
+    version = await world.broadcast(slot)
+    for _ in range(3):
+        (ended,) = await world.books.settle(slot, final_of(version, fee=10**15), world.later(9))
+        assert (ended.stage, ended.txid) == (Stage.SETTLED, version.txid)
+    assert await world.balance(HELD) == await world.balance(FLYING) == await world.balance(FLYING_GAS) == 0
+    assert await world.balance(HOT) == 90 * COIN
+    assert await world.balance(HOT_GAS) == 10**18 - 10**15
+    assert await world.balance(chart.withdrawal_fee(USDT)) == COIN
+    assert await world.balance(chart.network_fee("ethereum", ETH)) == 10**15
+    assert await world.books.open_slots("ethereum", WALLET) == []
+    await refused("SLOT_CLOSED", lambda: world.books.settle(slot, final_of(version_of(slot, 2)), world.now))
+
+
+async def test_an_unpaid_slot_returns_everything_but_the_gas(world: World) -> None:
+    await world.fund_wallet(usdt=100 * COIN, eth=10**18)
+    asked = await world.queued()
+    slot = await world.planned(asked)
+    version = await world.broadcast(slot)
+    await world.books.record_facts(slot, world.facts(version, 80))
+    (ended,) = await world.books.settle(slot, final_of(version, paid=False), world.later(9))
+    assert (ended.stage, ended.reason) == (Stage.FAILED, "PAYMENT_REVERTED")
+    assert await world.balance(AVAILABLE) == 11 * COIN
+    assert await world.balance(HOT) == 100 * COIN
+    assert await world.balance(HOT_GAS) == 10**18 - 10**15
+    assert await world.balance(chart.network_fee("ethereum", ETH)) == 10**15
+    assert await world.balance(HELD) == await world.balance(FLYING) == 0
+
+
+async def test_a_proof_of_no_version_of_ours_settles_nothing(world: World) -> None:
+    await world.fund_wallet()
+    slot = await world.planned(await world.queued())
+    await world.broadcast(slot)
+    await refused("VERSION_UNKNOWN", lambda: world.books.settle(slot, final_of(version_of(slot, 7)), world.now))
+    assert len(await world.books.open_slots("ethereum", WALLET)) == 1
+
+
+async def test_parallel_settlements_of_one_slot_post_it_once(world: World) -> None:
+    await world.fund_wallet()
+    slot = await world.planned(await world.queued())
+    final = final_of(await world.broadcast(slot))
+    ended = await asyncio.gather(*(world.books.settle(slot, final, world.now) for _ in range(6)))
+    assert {conclusion.stage for (conclusion,) in ended} == {Stage.SETTLED}
+    assert await world.balance(chart.withdrawal_fee(USDT)) == COIN
+
+
+async def test_the_fee_cap_people_approved_binds_the_slot(world: World) -> None:
+    await world.fund_wallet()
+    item = await world.item(await world.queued())
+    network = world.catalogue.networks["ethereum"]
+    dearer = replace(network, fees=replace(network.fees, network_fee_cap=2 * FEE_CAP))
+    slot = await world.books.plan_slot(dearer, WALLET, [item], world.now)
+    assert isinstance(slot, Slot)
+    assert slot.fee_cap == str(FEE_CAP)
+
+
+# ---------------------------------------------------------------- hints
+async def test_a_wallet_is_woken_when_something_is_queued(world: World) -> None:
+    await world.fund_wallet()
+    woken = world.books.wake_ups("ethereum", WALLET)
+    await anext(woken)
+    loop = asyncio.get_running_loop()
+    asked = await world.requested()
+    began = loop.time()
+    waiting = asyncio.ensure_future(anext(woken))
+    await asyncio.sleep(0.02)
+    await world.books.judge(asked.id, world.now)
+    await waiting
+    assert loop.time() - began < 0.9, "the hint came with the commit, not with the second's poll"
+    await anext(woken)
+    await woken.aclose()  # type: ignore[attr-defined]
+
+
+async def test_opening_twice_changes_nothing(world: World) -> None:
+    await world.fund(COIN)
+    await world.fund_wallet(usdt=COIN)
+    await world.books.ensure_account("acme")
+    await world.books.ensure_wallet("ethereum", WALLET, 99)
+    assert await world.balance(AVAILABLE) == COIN
+    asked = await world.queued(COIN)
+    assert (await world.planned(asked)).scarce == "0"
+
+
+async def test_nothing_is_known_of_a_withdrawal_nobody_asked_for(world: World) -> None:
+    decision = Decision("anna", Ruling.APPROVE, "00" * 32, "00" * 64)
+    for call in (
+        lambda: world.books.judge("wd_none", T0),
+        lambda: world.books.concluded("wd_none"),
+        lambda: world.books.queue_payout("wd_none", T0),
+        lambda: world.books.record_decision("wd_none", decision, "signal", T0),
+        lambda: world.books.record_malformed("wd_none", "signal", "x", T0),
+        lambda: world.books.return_hold("wd_none", Stage.CANCELLED, "", "x", T0),
+    ):
+        await refused("WITHDRAWAL_UNKNOWN", call)

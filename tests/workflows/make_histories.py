@@ -1,0 +1,267 @@
+"""Makes the committed histories anew, all synthetic: `python -m tests.workflows.make_histories [NAME ...]`.
+
+Add a path when a story learns to go another way. Never remake one because replaying it fails: that failure says that
+runs which are open today would break; keep the old order behind `workflow.patched` instead.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+import activities.hot_wallet
+from domain.errors import Refused
+from domain.intent import Ruling
+from domain.withdrawal import Stage
+from tests.workflows.conftest import temporal
+from tests.workflows.world import USDT, World, make_world
+from workers.replaying import HISTORIES
+from workflows.hot_wallet import HotWalletWorkflow
+from workflows.state import Plea
+from workflows.withdrawal import WithdrawalWorkflow
+
+Handle = WorkflowHandle[Any, Any]
+Path = Callable[[World, WorkflowEnvironment], Awaitable[dict[str, Handle]]]
+_SLOW: set[str] = set()
+_PATHS: dict[str, Path] = {}
+_CHECKOUT = f"{HISTORIES.parents[2]}/"
+_MACHINE = re.compile(r"\d+@[A-Za-z0-9_.-]+")
+
+
+def path(*, slow: bool = False) -> Callable[[Path], Path]:
+    """One way through the stories; `slow`: blocks come when the path mines them. Answers histories by file name."""
+
+    def add(tell: Path) -> Path:
+        _PATHS[tell.__name__] = tell
+        if slow:
+            _SLOW.add(tell.__name__)
+        return tell
+
+    return add
+
+
+@path()
+async def accepted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        withdrawal = await world.withdraw("25")
+        await withdrawal.result()
+        await world.payout(0).result()
+    return {"withdrawal-accepted": withdrawal, "payout-paid": world.payout(0)}
+
+
+@path()
+async def declined(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.deposit(10**12)
+    async with world.at_work("orchestrator", "books"):
+        withdrawal = await world.withdraw("600000")
+        await withdrawal.result()
+    return {"withdrawal-declined": withdrawal}
+
+
+@path()
+async def agreed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        id, withdrawal = await _referred(world)
+        await withdrawal.signal("approve", "not a decision")
+        await withdrawal.signal("aprove", {})
+        await withdrawal.signal("approve", world.letter("ann", id))
+        await world.until(lambda: bool(world.row(id).approvals), "ann's word")
+        await withdrawal.execute_update(WithdrawalWorkflow.decide, world.decision("bob", id))
+        await withdrawal.result()
+    return {"withdrawal-agreed": withdrawal}
+
+
+@path()
+async def rejected(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work("orchestrator", "books"):
+        id, withdrawal = await _referred(world)
+        await withdrawal.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await withdrawal.signal("reject", world.letter("bob", id, Ruling.REJECT))
+        await withdrawal.result()
+    return {"withdrawal-rejected": withdrawal}
+
+
+@path()
+async def expired(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work("orchestrator", "books"):
+        id, withdrawal = await _referred(world)
+        await withdrawal.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await env.fast_forward(withdrawal, timedelta(hours=25))
+        await withdrawal.result()
+    return {"withdrawal-expired": withdrawal}
+
+
+@path()
+async def cancelled(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work("orchestrator", "books"):
+        _, asked = await _referred(world)
+        await asked.execute_update(WithdrawalWorkflow.cancel, Plea("carol", "changed my mind"))
+        _, button = await _referred(world)
+        await button.cancel()
+        queued = await world.withdraw("25")
+        await world.stands_at(queued.id.removeprefix("withdrawal/"), Stage.QUEUED)
+        await queued.signal("cancel", {"actor": "carol"})
+        for withdrawal in (asked, button, queued):
+            await withdrawal.result()
+    return {
+        "withdrawal-cancelled": asked,
+        "withdrawal-cancelled-by-button": button,
+        "withdrawal-cancelled-while-queued": queued,
+    }
+
+
+@path(slow=True)
+async def cancelled_too_late(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.stands_at(withdrawal.id.removeprefix("withdrawal/"), Stage.BROADCAST)
+        await withdrawal.signal("cancel", {"actor": "carol"})
+        await world.until(lambda: world.books.calls["concluded"] > 0, "the plea refused")
+        world.model.mine(3)
+        await withdrawal.result()
+    return {"withdrawal-cancelled-too-late": withdrawal}
+
+
+@path()
+async def found_by_looking(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work("orchestrator", "books"):
+        withdrawal = await world.withdraw("25")
+        id = withdrawal.id.removeprefix("withdrawal/")
+        await world.stands_at(id, Stage.QUEUED)
+        await env.fast_forward(withdrawal, timedelta(minutes=11))
+        await world.settle_in_silence(id)
+        await env.fast_forward(withdrawal, timedelta(minutes=21))
+        await withdrawal.result()
+    return {"withdrawal-found-by-looking": withdrawal}
+
+
+@path(slow=True)
+async def bumped(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
+        world.model.mine(3)
+        await withdrawal.result()
+        await world.payout(0).result()
+    return {"payout-bumped": world.payout(0)}
+
+
+@path(slow=True)
+async def bump_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the first bytes out")
+        world.vault.failures = [Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than allowed.")]
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        world.model.mine(3)
+        await withdrawal.result()
+        await world.payout(0).result()
+    return {"payout-bump-refused": world.payout(0)}
+
+
+@path(slow=True)
+async def failed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        world.model.broken.add(USDT)
+        world.model.mine(3)
+        await withdrawal.result()
+        await world.payout(0).result()
+    return {"withdrawal-failed": withdrawal, "payout-failed": world.payout(0)}
+
+
+@path()
+async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        run = (await hot_wallet.describe()).run_id
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: _stands_still(hot_wallet), "the wallet's story at a halt")
+        await hot_wallet.signal("resume", "please")
+        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann", "bob"]})
+        await withdrawal.result()
+        await world.payout(0).result()
+        first = world.client.get_workflow_handle(hot_wallet.id, run_id=run)
+        await world.until(lambda: _continued(first), "the next term")
+    return {"hot-wallet-halted": first, "payout-signer-refused": world.payout(0)}
+
+
+@path(slow=True)
+async def used_by_a_stranger(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        world.model.mine(1, extra=[world.foreign(0)])
+        world.model.mine(3)
+        await world.until(lambda: world.books.calls["halt_wallet"] >= 1, "the halt")
+        await world.payout(0).cancel()
+        await world.payout(0).signal("resume")
+        await world.until(lambda: world.books.calls["halt_wallet"] >= 2, "the second halt")
+    return {"payout-halted": world.payout(0)}
+
+
+@path()
+async def served(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    term, activities.hot_wallet.SERVE_MIN = activities.hot_wallet.SERVE_MIN, 0
+    try:
+        async with world.at_work("orchestrator", "chain"):
+            hot_wallet = await world.serve()
+            first = world.client.get_workflow_handle(hot_wallet.id, run_id=(await hot_wallet.describe()).run_id)
+            await world.until(lambda: _continued(first), "the next term")
+    finally:
+        activities.hot_wallet.SERVE_MIN = term
+    return {"hot-wallet-served": first}
+
+
+async def _referred(world: World) -> tuple[str, Handle]:
+    withdrawal = await world.withdraw("2000")
+    id = withdrawal.id.removeprefix("withdrawal/")
+    await world.stands_at(id, Stage.REFERRED)
+    return id, withdrawal
+
+
+async def _stands_still(handle: Handle) -> bool:
+    return (await handle.query(HotWalletWorkflow.status)).halted is not None
+
+
+async def _continued(handle: Handle) -> bool:
+    return (await handle.describe()).status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+
+
+async def make(names: Iterable[str]) -> None:
+    """Tells the paths and writes their histories, one event a line, with no trace of this machine."""
+    HISTORIES.mkdir(exist_ok=True)
+    async with temporal() as env:
+        for name in names or _PATHS:
+            world = await make_world(env.client, instant=name not in _SLOW, confirmations=3 if name in _SLOW else 1)
+            for file, handle in (await _PATHS[name](world, env)).items():
+                events = json.loads((await handle.fetch_history()).to_json())["events"]
+                lines = ",\n".join(json.dumps(event, sort_keys=True, separators=(",", ":")) for event in events)
+                text = _MACHINE.sub("worker", '{"events":[\n' + lines + "\n]}\n").replace(_CHECKOUT, "")
+                (HISTORIES / f"{file}.json").write_text(text)
+                logging.info("%s: %d events", file, len(events))
+            await world.close()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("temporalio").setLevel(logging.ERROR)
+    asyncio.run(make(sys.argv[1:]))
+    time.sleep(0.5)  # temporalio/sdk-python#300

@@ -1,0 +1,119 @@
+"""What workflows begin with, remember and show. They live beside the stories and not in them: the sandbox loads a
+story's module anew for each run, and making these classes is most of what that would cost.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from activities.hot_wallet import ServeNote
+from domain.intent import Ruling
+from domain.payout import Version
+from domain.policy import Verdict
+from domain.ports import Conclusion
+from domain.withdrawal import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalOrder:
+    """Which withdrawal, and one line for people (such as "12.5 USDT on Ethereum for acme"). `asset` is the asset id.
+
+    Everything else stands in the books; nothing here is secret.
+    """
+
+    id: str
+    account: str
+    network: str
+    asset: str
+    requester: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plea:
+    """Somebody asks to cancel."""
+
+    actor: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an operator sees when asking the workflow; the books hold the truth."""
+
+    stage: Stage
+    approvals: int
+    needed: int
+    deadline: datetime | None
+    decided: tuple[str, ...]
+    malformed: int
+
+
+@dataclass
+class Asked:
+    """A plea and, once `story` has acted on it, where the withdrawal stands."""
+
+    plea: Plea
+    answer: Conclusion | None = None
+
+
+@dataclass
+class WithdrawalState:
+    """All that this workflow knows; the facts that handlers bring and the one place that `story` reads."""
+
+    stage: Stage = Stage.REQUESTED
+    verdict: Verdict | None = None
+    deadline: datetime | None = None
+    approvals: int = 0
+    decided: dict[str, Ruling] = field(default_factory=dict)
+    rejected_by: str | None = None
+    quorum: bool = False
+    heard: int = 0
+    hearing: set[int] = field(default_factory=set)
+    pleas: list[Asked] = field(default_factory=list)
+    letters: int = 0
+    malformed: int = 0
+    told: Conclusion | None = None
+    ended: Conclusion | None = None
+
+    @property
+    def needed(self) -> int:
+        return self.verdict.approvals if self.verdict else 0
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything arrived that asks for a step."""
+        return bool(self.rejected_by or self.pleas or self.quorum or self.told)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutStatus:
+    """What an operator sees: how many versions were signed, the last one's txid, and why it stands still if it does."""
+
+    versions: int
+    txid: str | None
+    halted: str | None
+
+
+@dataclass
+class PayoutState:
+    version: Version | None = None
+    resumed: int = 0
+    halted: str | None = None
+    may_bump: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HotWalletOrder:
+    """Which wallet; `last` is the note of the term before, for people to read."""
+
+    network: str
+    wallet: str
+    last: ServeNote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotWalletStatus:
+    """The last term's note, None in the first; `halted` is why the wallet stands still, if it does."""
+
+    last: ServeNote | None
+    halted: str | None
