@@ -32,7 +32,7 @@ async def work(kind: Kind, settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     secrets = [secret.get_secret_value() for secret in (settings.database_url, settings.temporal_api_key) if secret]
     told = telemetry.set_up(kind.name, level=settings.log_level, otlp_endpoint=settings.otlp_endpoint, secrets=secrets)
-    runtime = telemetry.runtime(f"127.0.0.1:{settings.ports.worker_metrics(kind.name)}")
+    runtime = telemetry.runtime(f"{settings.metrics_host}:{settings.ports.worker_metrics(kind.name)}")
 
     async def connect() -> Client:
         return await connect_temporal(settings, told.plugins, runtime=runtime, identity=identity(kind.name))

@@ -6,6 +6,7 @@ Names for its callers: signal `resume` (`{"reason", "actors": [...]}`), query `s
 from typing import Any
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.books import BooksActivities, Resumption
@@ -47,8 +48,12 @@ class HotWalletWorkflow:
             workflow.logger.warning("a resumption was not understood: %s", why)
             return
         order = Resumption(self._order.network, self._order.wallet, reason, actors, workflow.now())
-        await workflow.execute_activity_method(BooksActivities.resume_wallet, order, **BOOKS)
-        self._resumed = True
+        try:
+            await workflow.execute_activity_method(BooksActivities.resume_wallet, order, **BOOKS)
+        except ActivityError as error:
+            workflow.logger.error("the wallet was not resumed: %s", error.cause)
+        else:
+            self._resumed = True
 
     @workflow.query(description="The last term's note, and why the wallet is halted if it is.")
     def status(self) -> HotWalletStatus:

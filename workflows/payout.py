@@ -46,12 +46,14 @@ class PayoutWorkflow:
         version = await self._signed(self._order.draft)
         while True:
             delivery = await self._delivered(version)
-            if delivery.final is not None:
-                return await self._settled(delivery.final)
             if delivery.act is Act.BUMP and delivery.draft is not None:
                 version = await self._bumped(delivery.draft) or version
-            else:
+            elif delivery.final is None:
                 await self._halt(delivery.reason)
+            elif not (refused := await self._settled(delivery.final)):
+                return delivery.final
+            else:
+                await self._halt(refused)
 
     async def _signed(self, draft: Draft) -> Version:
         """The first version. While the signer refuses it nothing moves, and nothing behind it can: people must look."""
@@ -74,26 +76,36 @@ class PayoutWorkflow:
         try:
             version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
         except ActivityError as error:
-            if (why := refusal(error)) is None:
-                raise
-            return None, f"the signer refused slot {self._order.slot.id}: {why}"
+            return None, self._refused("the signer", error)
         self._state.version = version
         return version, ""
 
     async def _delivered(self, version: Version) -> Delivery:
         self._detail(f"version {version.number} is out as `{version.txid}`")
-        return await workflow.execute_activity_method(
-            ChainActivities.deliver,
-            DeliverOrder(self._order.slot, version, self._state.may_bump),
-            **on(self._order.slot.network),
-        )
+        order = DeliverOrder(self._order.slot, version, self._state.may_bump)
+        try:
+            return await workflow.execute_activity_method(
+                ChainActivities.deliver, order, **on(self._order.slot.network)
+            )
+        except ActivityError as error:
+            return Delivery(Act.HALT, reason=self._refused("delivering", error))
 
-    async def _settled(self, final: Final) -> Final:
+    async def _settled(self, final: Final) -> str:
+        """Empty once the books hold the end, else why they refused it."""
         settlement = Settlement(self._order.slot, final, workflow.now())
-        await workflow.execute_activity_method(BooksActivities.settle, settlement, **BOOKS)
+        try:
+            await workflow.execute_activity_method(BooksActivities.settle, settlement, **BOOKS)
+        except ActivityError as error:
+            return self._refused("the books", error)
         self._detail(f"final in block {final.block} as `{final.txid}`: {'paid' if final.paid else 'failed on chain'}")
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return final
+        return ""
+
+    def _refused(self, who: str, error: ActivityError) -> str:
+        """What people must look into. Anything but a refusal is a bug of ours and raised again."""
+        if (why := refusal(error)) is None:
+            raise error
+        return f"{who} refused slot {self._order.slot.id}: {why}"
 
     async def _halt(self, reason: str) -> None:
         """Closes the wallet and waits for people; afterwards the slot is looked at again."""

@@ -258,9 +258,8 @@ class WithdrawalWorkflow:
             return None
         try:
             await self._heard(decision, "signal")
-        except ActivityError as error:
-            if refusal(error) is None:
-                raise
+        except ActivityError as error:  # raised further it would end the withdrawal: no letter may do that
+            workflow.logger.error("a letter was not recorded: %s", error.cause)
 
     async def _heard(self, decision: Decision, source: str) -> DecisionNote:
         """Has the books weigh a decision as of now, and takes in what it changed."""
@@ -293,8 +292,7 @@ class WithdrawalWorkflow:
         try:
             await workflow.execute_activity_method(BooksActivities.record_malformed, noise, **BOOKS)
         except ActivityError as error:
-            if refusal(error) is None:
-                raise
+            workflow.logger.error("a letter was not recorded: %s", error.cause)
 
     def _may_speak(self) -> bool:
         self._state.letters += 1

@@ -3,26 +3,24 @@
 import asyncio
 import json
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from adapters.catalogue import Catalogue
 from adapters.store.database import Connection, Database, Row
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
 from adapters.store.timeline import Event, Standing, advance, clean, lock, note
+from adapters.store.usage import count, count_back, usage_before
 from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
 from domain.ledger.withdrawal import release
 from domain.money import Amount
-from domain.policy import Outcome, Risk, Usage, Verdict, judge
+from domain.policy import Outcome, Risk, Verdict, judge
 from domain.ports import Conclusion, DecisionNote, Roster
 from domain.withdrawal import Stage
 
 # Judgements of one asset follow one another; more of them at once would only sit on connections that others need.
 JUDGES_MAX = 3
-DAY = timedelta(hours=24)
-# Clocks of several machines may differ by this much at the edge of the window.
-CLOCKS_APART = timedelta(hours=1)
 # Beyond so many, what does not count is answered but no longer written down.
 DECISIONS_KEPT_MAX = 1000
 NAME_CHARS_MAX = 128
@@ -35,18 +33,6 @@ _KEEP_VERDICT = """
 INSERT INTO verdict (withdrawal_id, account, asset, units, outcome, approvals, risk, rule, policy_version, intent,
                      intent_hash, expires_at, at)
 VALUES ($1, $2, $3, $4::text::numeric, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-"""
-# What was judged in the window and not declined, less what has since ended without leaving.
-_USAGE = """
-WITH unpaid AS (
-    SELECT v.account, v.outcome, v.units FROM withdrawal w JOIN verdict v ON v.withdrawal_id = w.id
-    WHERE w.asset = $1 AND w.updated_at > $4 AND w.stage IN ('REJECTED', 'EXPIRED', 'CANCELLED', 'FAILED') AND v.at > $3
-)
-SELECT (coalesce((SELECT sum(units) FROM verdict
-                  WHERE asset = $1 AND account = $2 AND at > $3 AND outcome <> 'decline'), 0)
-        - coalesce((SELECT sum(units) FROM unpaid WHERE account = $2), 0))::text AS account_day,
-       (coalesce((SELECT sum(units) FROM verdict WHERE asset = $1 AND at > $3 AND outcome = 'accept'), 0)
-        - coalesce((SELECT sum(units) FROM unpaid WHERE outcome = 'accept'), 0))::text AS auto_day
 """
 _QUEUE = "INSERT INTO payout (withdrawal_id, network, state, queued_at, tried_at) VALUES ($1, $2, 'QUEUED', $3, $3)"
 _COUNTED = "SELECT approver, ruling FROM decision WHERE withdrawal_id = $1 AND counted ORDER BY id"
@@ -78,7 +64,7 @@ class Judgements(Desk):
                 raise Refused("WITHDRAWAL_STAGE", f"It is {standing.stage} already.", stage=standing.stage.value)
             intent = self._intent(standing)
             amount = Amount(int(standing.asked.amount), self._asset(standing.asked.asset))
-            usage = await self._usage(connection, standing, now)
+            usage = await usage_before(connection, standing.asked.asset, standing.asked.account, now)
             verdict = judge(self._catalogue.policy, amount, usage, intent.hash(), now)
             await self._keep(connection, standing, intent, verdict, now)
             return verdict
@@ -168,14 +154,6 @@ class Judgements(Desk):
             policy_version=self._catalogue.policy.version,
         )
 
-    async def _usage(self, connection: Connection, standing: Standing, now: datetime) -> Usage:
-        """What counts against the caps, exactly: one judgement of an asset at a time, until its transaction ends."""
-        asset = standing.asked.asset
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('judge'), hashtext($1))", asset)
-        since = now - DAY
-        row = await connection.fetchrow(_USAGE, asset, standing.asked.account, since, since - CLOCKS_APART)
-        return Usage(account_day_units=int(row["account_day"]), auto_day_units=int(row["auto_day"]))
-
     async def _keep(
         self, connection: Connection, standing: Standing, intent: Intent, verdict: Verdict, now: datetime
     ) -> None:
@@ -188,12 +166,14 @@ class Judgements(Desk):
         )
         detail = {"rule": verdict.rule, "policy": verdict.policy_version, "risk": verdict.risk.value}
         event = Event(now, "policy", verdict.rule, detail, verdict.expires_at)
+        if verdict.outcome is Outcome.DECLINE:
+            await self._return(connection, standing, Stage.DECLINED, event)
+            return
+        await count(connection, [asked.id])
         if verdict.outcome is Outcome.ACCEPT:
             await self._queue(connection, standing, event)
-        elif verdict.outcome is Outcome.REFER:
-            await advance(connection, standing, Stage.REFERRED, event)
         else:
-            await self._return(connection, standing, Stage.DECLINED, event)
+            await advance(connection, standing, Stage.REFERRED, event)
 
     async def _queue(self, connection: Connection, standing: Standing, event: Event) -> None:
         await advance(connection, standing, Stage.QUEUED, event)
@@ -205,6 +185,7 @@ class Judgements(Desk):
         (posted,) = await self.ledger.post_within(connection, [move], event.at)
         insist(posted, move)
         await connection.execute("UPDATE payout SET state = 'RETURNED' WHERE withdrawal_id = $1", standing.asked.id)
+        await count_back(connection, [standing.asked.id])
         await advance(connection, standing, stage, event)
 
     # ------------------------------------------------------------ deciding

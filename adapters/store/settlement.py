@@ -10,6 +10,7 @@ from adapters.store.desk import Desk
 from adapters.store.ledger import insist
 from adapters.store.slots import lock_paid, lock_slot, read_slot
 from adapters.store.timeline import Event, Standing, advance, note
+from adapters.store.usage import count_back
 from domain.errors import Refused
 from domain.ledger.hold import Move
 from domain.ledger.withdrawal import close, release, settle
@@ -91,6 +92,8 @@ class Settlements(Desk):
             await connection.execute(
                 _CLOSE_SLOT, slot.id, final.txid, final.block, final.block_hash, final.paid, final.fee_units, now
             )
+            if not final.paid:
+                await count_back(connection, [standing.asked.id for standing in standings])
             for standing in standings:
                 await _end(connection, standing, final, now)
             return [standing.conclusion for standing in standings]

@@ -66,7 +66,7 @@ class Door:
 
 
 def door_of(request: Request) -> Door:
-    door = request.app.state.door
+    door = request.scope["state"]["door"]
     assert isinstance(door, Door)
     return door
 
@@ -89,9 +89,10 @@ class DoorRoute(APIRoute):
         query = _query_names(self) if self.include_in_schema else None
 
         async def enter(request: Request) -> Response:
-            request.scope["state"]["route"] = template
+            state = request.scope["state"]
+            state["route"], state["door"] = template, request.app.state.door
             if permission is not None:
-                request.scope["state"]["principal"] = await door_of(request).admit(request, permission)
+                state["principal"] = await state["door"].admit(request, permission)
             if query is not None and request.scope["query_string"]:
                 _check_query(request, query)
             if not takes_body:

@@ -185,6 +185,16 @@ def _accepted(asked: Withdrawal, door: Door, stage: Stage) -> dict[str, Any]:
 
 # ------------------------------------------------------------ reading
 @router.get(
+    "/{withdrawal_id}", response_model=WithdrawalAnswer, responses=documented("WITHDRAWAL_UNKNOWN", "STORE_UNAVAILABLE")
+)
+@needs(Permission.WITHDRAWAL_READ)
+async def get_withdrawal(request: Request, withdrawal_id: str) -> Response:
+    """A withdrawal as it stands. Another client's is not found."""
+    door, who = door_of(request), caller_of(request)
+    return Json(_shown(await _found(door, who, withdrawal_id), door, who))
+
+
+@router.get(
     "", response_model=WithdrawalList, responses=documented("CURSOR_INVALID", "VALIDATION", "STORE_UNAVAILABLE")
 )
 @needs(Permission.WITHDRAWAL_READ)
@@ -241,16 +251,6 @@ async def get_withdrawal_by_ref(request: Request, client_ref: str, account: str 
     if view is None:
         raise _unknown()
     return Json(_shown(view, door, who))
-
-
-@router.get(
-    "/{withdrawal_id}", response_model=WithdrawalAnswer, responses=documented("WITHDRAWAL_UNKNOWN", "STORE_UNAVAILABLE")
-)
-@needs(Permission.WITHDRAWAL_READ)
-async def get_withdrawal(request: Request, withdrawal_id: str) -> Response:
-    """A withdrawal as it stands. Another client's is not found."""
-    door, who = door_of(request), caller_of(request)
-    return Json(_shown(await _found(door, who, withdrawal_id), door, who))
 
 
 @router.get(

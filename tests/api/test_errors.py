@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from api.errors import PROBLEMS, row_of
-from api.http.door import door_of
 from domain.errors import Refused, Unavailable, Uncertain
 from tests.api.house import House, code_of, open_house
 
@@ -126,10 +125,3 @@ def test_every_refusal_the_api_and_the_door_of_the_books_know_has_a_row() -> Non
     }
     unlisted = raised - set(PROBLEMS) - {"CONFIG_INVALID", "REQUEST_MALFORMED"}
     assert not unlisted, f"{unlisted}: give each a row in api/errors.py, with its status and title"
-
-
-async def test_the_application_hands_pages_one_door(house: House) -> None:
-    class Asked:
-        app = house.app
-
-    assert door_of(Asked()) is house.app.state.door  # type: ignore[arg-type]

@@ -202,6 +202,18 @@ async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     return {"hot-wallet-halted": first, "payout-signer-refused": world.payout(0)}
 
 
+@path()
+async def settling_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
+        await world.payout(0).result()
+    return {"payout-settling-refused": world.payout(0)}
+
+
 @path(slow=True)
 async def used_by_a_stranger(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with world.at_work():

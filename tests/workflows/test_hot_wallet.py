@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from domain.errors import Refused
 from domain.ledger import chart
 from domain.withdrawal import Stage
 from tests.workflows.world import ETHER, ETHEREUM, USDT, World
@@ -81,6 +82,10 @@ async def test_a_halted_wallet_plans_nothing_and_says_why(world: World) -> None:
         await world.until(lambda: _says(world, "HALTED"), "the halt in the details")
         assert world.stage(id) is Stage.QUEUED
         assert (await hot_wallet.query(HotWalletWorkflow.status)).halted == "drill"
+        world.books.failures["resume_wallet"] = [Refused("ACTORS_MISSING", "Say who resumes the wallet.")]
+        await hot_wallet.signal("resume", {"reason": "nobody looked", "actors": ["-"]})
+        await world.until(lambda: not world.books.failures["resume_wallet"], "the refusal")
+        assert world.halted() == "drill"
         await hot_wallet.signal("resume", {"reason": "drill over", "actors": ["ann"]})
         assert (await handle.result()).stage is Stage.SETTLED
 

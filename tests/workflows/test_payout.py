@@ -184,6 +184,20 @@ async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still
     assert len(set(world.chain.sent)) == 1
 
 
+async def test_an_end_that_the_books_refuse_halts_and_is_settled_after_people_looked(world: World) -> None:
+    world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        assert "ENTRY_CONFLICT" in str(world.halted())
+        await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
+        assert (await handle.result()).stage is Stage.SETTLED
+        await world.payout(0).result()
+    assert world.arrived() == COINS
+    world.assert_books_agree()
+
+
 # ---------------------------------------------------------------- parts that break
 async def test_nodes_that_are_down_for_a_while_only_delay_it(slow_world: World) -> None:
     world = slow_world

@@ -6,9 +6,11 @@ import socket
 import pytest
 from temporalio.client import WorkflowHistory
 
+from domain.withdrawal import Stage
 from tests.workflows.fingerprints import COMMITTED, fingerprints
+from tests.workflows.world import World
 from workers.registry import WORKFLOWS
-from workers.replaying import HISTORIES, committed, replay
+from workers.replaying import HISTORIES, committed, open_runs, replay
 
 RULE = (
     "Runs that are open while you deploy replay their history with this code. Keep the old order for them behind "
@@ -35,6 +37,19 @@ async def test_a_history_that_another_code_wrote_is_found_out() -> None:
     text = (HISTORIES / "withdrawal-accepted.json").read_text().replace('"name":"judge"', '"name":"concluded"')
     told = await replay(WorkflowHistory.from_json("changed", text))
     assert told.failure is not None
+
+
+async def test_open_runs_of_a_server_are_replayed_as_they_stand(world: World) -> None:
+    async with world.at_work("orchestrator", "books"):
+        handle = await world.withdraw("2000")
+        await world.stands_at(handle.id.removeprefix("withdrawal/"), Stage.REFERRED)
+
+        async def seen() -> bool:
+            told = [await replay(run, world.client.data_converter) async for run in open_runs(world.client, 50)]
+            assert not any(one.failure for one in told)
+            return handle.id in {one.id for one in told}
+
+        await world.until(seen, "the open withdrawal in the list")
 
 
 def test_no_workflow_changes_the_order_of_its_commands_unnoticed() -> None:

@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from activities.failures import refusal as refused_by
-from domain.errors import Unavailable
+from domain.errors import Refused, Unavailable
 from domain.intent import Decision, Ruling
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
@@ -184,6 +184,17 @@ async def test_letters_that_are_none_are_recorded_and_change_nothing(world: Worl
             await handle.execute_update(WithdrawalWorkflow.decide, world.decision(name, id))
         await world.stands_at(id, Stage.QUEUED)
     assert len(world.row(id).notes) == 2
+
+
+async def test_a_letter_that_the_books_refuse_ends_nothing(world: World) -> None:
+    async with world.at_work("orchestrator", "books"):
+        id, handle = await referred(world)
+        for method in ("record_decision", "record_malformed"):
+            world.books.failures[method] = [Refused("WITHDRAWAL_UNKNOWN", "There is no such withdrawal.")]
+        await handle.signal("approve", world.letter("ann", id))
+        await handle.signal("approve", "noise")
+        await world.until(lambda: not any(world.books.failures.values()), "both refusals")
+        assert (await handle.query(WithdrawalWorkflow.status)).stage is Stage.REFERRED
 
 
 async def test_nobody_fills_the_books_by_shouting(world: World) -> None:

@@ -43,6 +43,7 @@ TABLES = (
     "balance",
     "api_key",
     "wallet",
+    "usage_minute",
     "entry",
     "client",
     "account",
@@ -82,6 +83,16 @@ def upgrade() -> None:
         sa.CheckConstraint("octet_length(digest) = 32", name="ck_entry_digest"),
         sa.PrimaryKeyConstraint("id", name="pk_entry"),
         sa.UniqueConstraint("key", name="uq_entry_key"),
+    )
+    op.create_table(
+        "usage_minute",
+        sa.Column("asset", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("minute", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("units", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.CheckConstraint("units >= 0", name="ck_usage_minute_units"),
+        sa.PrimaryKeyConstraint("asset", "account", "minute", name="pk_usage_minute"),
+        postgresql_with={"fillfactor": "70"},
     )
     op.create_table(
         "wallet",
@@ -232,18 +243,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account"], ["client.name"], name="fk_withdrawal_account_client"),
         sa.PrimaryKeyConstraint("id", name="pk_withdrawal"),
         sa.UniqueConstraint("account", "client_ref", name="uq_withdrawal_account_client_ref"),
-        postgresql_with={"fillfactor": "70"},
+        postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"},
     )
     op.create_index("ix_withdrawal_account_created_at_id", "withdrawal", ["account", "created_at", "id"], unique=False)
     op.create_index("ix_withdrawal_created_at_id", "withdrawal", ["created_at", "id"], unique=False)
     op.create_index("ix_withdrawal_stage_created_at_id", "withdrawal", ["stage", "created_at", "id"], unique=False)
-    op.create_index(
-        "ix_withdrawal_unpaid",
-        "withdrawal",
-        ["asset", "updated_at"],
-        unique=False,
-        postgresql_where=sa.text("stage IN ('REJECTED', 'EXPIRED', 'CANCELLED', 'FAILED')"),
-    )
     op.create_index(
         "ix_withdrawal_unstarted",
         "withdrawal",
@@ -312,7 +316,11 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('QUEUED', 'PLANNED', 'RETURNED')", name="ck_payout_state"),
         sa.ForeignKeyConstraint(["withdrawal_id"], ["withdrawal.id"], name="fk_payout_withdrawal_id_withdrawal"),
         sa.PrimaryKeyConstraint("withdrawal_id", name="pk_payout"),
-        postgresql_with={"fillfactor": "70"},
+        postgresql_with={
+            "fillfactor": "70",
+            "autovacuum_vacuum_scale_factor": "0",
+            "autovacuum_vacuum_threshold": "1000",
+        },
     )
     op.create_index(
         "ix_payout_queued",
@@ -374,16 +382,10 @@ def upgrade() -> None:
         "verdict",
         ["asset", "account", "at"],
         unique=False,
-        postgresql_include=["units"],
         postgresql_where=sa.text("outcome <> 'decline'"),
     )
     op.create_index(
-        "ix_verdict_auto_day",
-        "verdict",
-        ["asset", "at"],
-        unique=False,
-        postgresql_include=["units"],
-        postgresql_where=sa.text("outcome = 'accept'"),
+        "ix_verdict_auto_day", "verdict", ["asset", "at"], unique=False, postgresql_where=sa.text("outcome = 'accept'")
     )
     op.create_table(
         "version",
