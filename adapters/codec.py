@@ -7,6 +7,7 @@ bound into the seal. Nonces are random, so one key is good for some four billion
 
 import dataclasses
 import json
+import logging
 import os
 import re
 import secrets
@@ -22,6 +23,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 
 from domain.errors import Refused
+
+log = logging.getLogger(__name__)
 
 ENCODING = b"binary/encrypted"
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -47,8 +50,21 @@ class Codec(PayloadCodec):
         return [self._seal(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """The payloads in the clear; one that cannot be opened stays sealed. A workflow's own data then fails to be
+        read and is tried again, while a stranger's garbage signal is dropped instead of stopping the workflow for good.
+        """
+        return [self._opened_or_sealed(payload) for payload in payloads]
+
+    async def open(self, payloads: Sequence[Payload]) -> list[Payload]:
         """The payloads in the clear. Raises Refused CODEC_KEY_UNKNOWN or CODEC_SEAL_BROKEN."""
         return [self._open(payload) for payload in payloads]
+
+    def _opened_or_sealed(self, payload: Payload) -> Payload:
+        try:
+            return self._open(payload)
+        except Refused as refusal:
+            log.warning("a payload stays sealed: %s", refusal)
+            return payload
 
     def _seal(self, payload: Payload) -> Payload:
         nonce = os.urandom(_NONCE_BYTES)
@@ -105,7 +121,7 @@ async def encode_payloads(codec: Codec, body: bytes) -> bytes:
 
 async def decode_payloads(codec: Codec, body: bytes) -> bytes:
     """The codec server's /decode. Raises Refused CODEC_BODY_MALFORMED, CODEC_KEY_UNKNOWN or CODEC_SEAL_BROKEN."""
-    return _write_body(await codec.decode(_read_body(body)))
+    return _write_body(await codec.open(_read_body(body)))
 
 
 def _read_body(body: bytes) -> Sequence[Payload]:

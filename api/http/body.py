@@ -1,6 +1,7 @@
 """Reading a body strictly: bounded before it is parsed, and no JSON that two readers could read differently."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -10,6 +11,8 @@ from domain.errors import Refused
 
 BODY_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[][{}]")
 
 
 class StrictRequest(Request):
@@ -59,10 +62,11 @@ def strict_json(raw: bytes) -> Any:
         text = raw.decode()
     except UnicodeDecodeError:
         raise Refused("JSON_NOT_UTF8", "Encode the body as UTF-8.") from None
+    # Looked at before it is parsed: the parser recurses, and a library may have lifted the interpreter's own limit.
+    if _depth(text) > DEPTH_MAX:
+        raise Refused("JSON_TOO_DEEP", f"Nest no deeper than {DEPTH_MAX} levels.")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-    except RecursionError:
-        raise _too_deep() from None
     except ValueError as error:
         at = f" near character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise Refused("JSON_MALFORMED", f"Send one JSON object; this is none{at}.") from None
@@ -82,8 +86,6 @@ def _constant(name: str) -> NoReturn:
 
 
 def _check(value: Any, text: str) -> None:
-    if text.count("{") + text.count("[") > DEPTH_MAX and _depth(value) > DEPTH_MAX:
-        raise _too_deep()
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -91,19 +93,12 @@ def _check(value: Any, text: str) -> None:
             raise Refused("JSON_NOT_UTF8", "Half of a surrogate pair is no character.") from None
 
 
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        deepest += 1
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+def _depth(text: str) -> int:
+    """The deepest nesting in a JSON text, well formed or not."""
+    if text.count("{") + text.count("[") <= DEPTH_MAX:
+        return 0
+    deepest = depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "{[" else -1
+        deepest = max(deepest, depth)
     return deepest
-
-
-def _inside(value: Any) -> Sequence[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
-
-
-def _too_deep() -> Refused:
-    return Refused("JSON_TOO_DEEP", f"Nest no deeper than {DEPTH_MAX} levels.")

@@ -77,7 +77,7 @@ async def test_a_key_that_was_thrown_away_is_named(keys: Path, tmp_path: Path) -
     [payload] = await Codec(keys).encode([Payload(data=b"x")])
     codec.create(tmp_path / "other.json", TODAY)
     with pytest.raises(Refused, match="CODEC_KEY_UNKNOWN") as caught:
-        await Codec(tmp_path / "other.json").decode([payload])
+        await Codec(tmp_path / "other.json").open([payload])
     assert caught.value.facts["key_id"] == payload.metadata["encryption-key-id"].decode()
 
 
@@ -89,7 +89,7 @@ async def test_no_bit_of_a_sealed_payload_is_free(keys: Path, bit: int) -> None:
     data[bit // 8 % len(data)] ^= 1 << bit % 8
     payload.data = bytes(data)
     with pytest.raises(Refused, match="CODEC_SEAL_BROKEN"):
-        await Codec(keys).decode([payload])
+        await Codec(keys).open([payload])
 
 
 async def test_a_payload_does_not_open_under_another_keys_name(keys: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_payload_does_not_open_under_another_keys_name(keys: Path) -> No
     [payload] = await Codec(keys).encode([Payload(data=b"x")])
     payload.metadata["encryption-key-id"] = b"alias"
     with pytest.raises(Refused, match="CODEC_SEAL_BROKEN"):
-        await Codec(keys).decode([payload])
+        await Codec(keys).open([payload])
 
 
 @pytest.mark.parametrize("length", [0, 1, 11, 12, 27])
@@ -106,7 +106,7 @@ async def test_a_payload_cut_short_is_refused(keys: Path, length: int) -> None:
     [payload] = await Codec(keys).encode([Payload(data=b"x")])
     payload.data = payload.data[:length]
     with pytest.raises(Refused, match="CODEC_SEAL_BROKEN"):
-        await Codec(keys).decode([payload])
+        await Codec(keys).open([payload])
 
 
 async def test_the_codec_server_speaks_temporals_json(keys: Path) -> None:
@@ -168,3 +168,9 @@ def name_twice(keys: Path) -> None:
     rows = json.loads(keys.read_text())
     rows["keys"]["alias"] = rows["keys"][rows["active"]]
     keys.write_text(json.dumps(rows))
+
+
+async def test_a_strangers_garbage_stays_sealed_instead_of_stopping_whoever_reads_it(keys: Path) -> None:
+    """A workflow reads a signal with its codec: an error there would stop it for good."""
+    garbage = Payload(metadata={"encoding": codec.ENCODING, "encryption-key-id": b"nobody"}, data=b"\x00" * 40)
+    assert await Codec(keys).decode([garbage]) == [garbage]
