@@ -14,7 +14,6 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports", "--no-cache"),
-    ("bandit", "-q", "-r", "domain", "activities", "workflows", "adapters", "workers", "api", "-ll"),
 )
 
 

@@ -42,8 +42,10 @@ async def test_two_processes_that_upgrade_at_once_do_it_once(cluster: Cluster) -
     assert await migrate.current(url) == migrate.head()
 
 
-async def test_every_append_only_table_has_its_trigger(url: str) -> None:
-    triggers = await _rows(url, "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%\\_append\\_only'")
+async def test_every_append_only_table_has_its_trigger(database_url: str) -> None:
+    triggers = await _rows(
+        database_url, "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%\\_append\\_only'"
+    )
     assert triggers == set(APPEND_ONLY)
 
 
