@@ -49,9 +49,10 @@ class Pulse:
             raise leaving()
 
     async def _beat(self) -> None:
+        """The first beat comes after a second: work that is done by then costs the server none."""
         while True:
-            activity.heartbeat(self._says)
             await asyncio.sleep(BEAT_S)
+            activity.heartbeat(self._says)
 
 
 def leaving() -> ApplicationError:
