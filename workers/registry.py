@@ -83,7 +83,8 @@ async def _chain(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
             wallets = HotWalletActivities(
                 store.books, store.views, chain, TemporalStories(traced=traced), dict(catalogue.assets)
             )
-            hosted.append(Hosted(chain_queue(network.id), activities=(deliverer.deliver, wallets.serve)))
+            does = (deliverer.deliver, deliverer.redraft, wallets.serve)
+            hosted.append(Hosted(chain_queue(network.id), activities=does))
         yield Hosting(hosted)
 
 

@@ -13,12 +13,15 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.books import BooksActivities, Halt, Settlement
-    from activities.chain import ChainActivities, DeliverOrder
+    from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
     from activities.failures import refusal
     from activities.signing import SigningActivities
     from activities.stories import PayoutOrder
+    from domain.errors import Refused
     from domain.payout import Act, Delivery, Draft, Final, SigningOrder, Version
     from workflows.options import BOOKS, SIGNING, on
+
+REDRAFTS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +81,39 @@ class PayoutWorkflow:
             await self._halt(refused)
 
     async def _bumped(self, draft: Draft) -> Version | None:
-        """A version with a higher fee. When the signer refuses it, those that are out may still win: watch on."""
+        """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
+        versions that are all dead nothing can win: people must look, and then the chain again.
+        """
         version, refused = await self._ask_signer(draft)
-        if version is None:
+        if version is None and draft.after:
+            await self._halt(refused)
+        elif version is None:
             self._state.may_bump = False
             await self._close_wallet(refused)
         return version
 
     async def _ask_signer(self, draft: Draft) -> tuple[Version | None, str]:
+        """(version, "") or (None, why not). Bytes that went stale on the way are drafted anew, a few times."""
+        for _ in range(REDRAFTS_MAX):
+            version, refused = await self._sign(draft)
+            if refused is None or refused.code != "SIGNER_DRAFT_STALE":
+                break
+            draft = await workflow.execute_activity_method(
+                ChainActivities.redraft, RedraftOrder(self._order.slot, draft), **on(self._order.slot.network)
+            )
+        if refused is not None:
+            return None, f"the signer refused slot {self._order.slot.id}: {refused}"
+        self._state.version = version
+        return version, ""
+
+    async def _sign(self, draft: Draft) -> tuple[Version | None, Refused | None]:
         order = SigningOrder(self._order.slot, draft, self._order.items)
         try:
-            version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
+            return await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING), None
         except ActivityError as error:
             if (why := refusal(error)) is None:
                 raise
-            return None, f"the signer refused slot {self._order.slot.id}: {why}"
-        self._state.version = version
-        return version, ""
+            return None, why
 
     async def _delivered(self, version: Version) -> Delivery:
         self._detail(f"version {version.number} is out as `{version.txid}`")

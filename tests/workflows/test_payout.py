@@ -45,6 +45,29 @@ async def test_a_lost_acknowledgement_never_pays_twice(slow_world: World) -> Non
     world.assert_books_agree()
 
 
+async def test_bytes_that_went_stale_before_they_were_signed_are_drafted_anew(slow_world: World) -> None:
+    world = slow_world
+    world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert len(world.vault.orders) == 2
+    assert world.arrived() == COINS
+
+
+async def test_bytes_that_are_always_stale_halt_the_wallet_because_a_clock_is_wrong(slow_world: World) -> None:
+    world = slow_world
+    stale = Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")
+    world.vault.failures = [stale] * 3
+    async with world.at_work():
+        await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: world.books._wallets[ETHEREUM, world.wallet.lower()].halted is not None, "a halt")
+    assert len(world.vault.orders) == 3
+    assert not world.chain.sent
+
+
 async def test_bytes_that_a_node_swallowed_are_offered_again(slow_world: World) -> None:
     world = slow_world
     world.chain.faults.black_holes = 2

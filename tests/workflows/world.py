@@ -73,6 +73,7 @@ class World:
         stories = TemporalStories()
         serve = HotWalletActivities(self.books, self.books, self.chain, stories, self.catalogue.assets).serve
         books = BooksActivities(self.books, stories)
+        chain = ChainActivities(self.chain, self.books)
         return {
             "orchestrator": Hosted(
                 ORCHESTRATOR_QUEUE, workflows=(WithdrawalWorkflow, HotWalletWorkflow, PayoutWorkflow)
@@ -91,7 +92,7 @@ class World:
                     books.resume_wallet,
                 ),
             ),
-            "chain": Hosted(chain_queue(ETHEREUM), activities=(ChainActivities(self.chain, self.books).deliver, serve)),
+            "chain": Hosted(chain_queue(ETHEREUM), activities=(chain.deliver, serve, chain.redraft)),
             "signer": Hosted(SIGNER_QUEUE, activities=(SigningActivities(self.vault).sign,)),
         }[kind]
 
@@ -164,7 +165,7 @@ class World:
         slot = await self.books.plan_slot(network, self.wallet, items, at)
         assert isinstance(slot, Slot)
         fee = await self.chain.quote(slot.payments, self.wallet)
-        version = signed(self.chain.draft(slot, fee), 1)
+        version = signed(await self.chain.draft(slot, fee), 1)
         await self.books.store_version(version)
         await self.books.record_broadcast(slot.id, version, at)
         await self.chain.broadcast(version)
