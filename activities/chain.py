@@ -1,7 +1,7 @@
 """Bringing one slot to its end at one network: store, offer, look, offer again, until the facts say what comes next."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
@@ -11,12 +11,14 @@ from domain.errors import Refused, Unavailable, Uncertain
 from domain.payout import (
     Act,
     Delivery,
+    Draft,
     Facts,
     Fee,
     Offer,
     Slot,
     Step,
     Version,
+    all_dead,
     bump_due,
     decide,
     look_pause_s,
@@ -34,6 +36,14 @@ class DeliverOrder:
     slot: Slot
     version: Version
     may_bump: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RedraftOrder:
+    """A draft that went stale before it was signed."""
+
+    slot: Slot
+    stale: Draft
 
 
 class ChainActivities:
@@ -65,6 +75,15 @@ class ChainActivities:
                 outages = 0
                 pulse.say(slot=order.slot.id, says=watch.says, looks=watch.looks)
                 await pulse.rest(look_pause_s(self._chain.network.block_time_ms, watch.quiet))
+
+    @activity.defn
+    async def redraft(self, order: RedraftOrder) -> Draft:
+        """The same payment in fresh bytes, in the place of the same dead versions. Safe whatever was signed meanwhile:
+        the signer gives the last version again unless it is named as dead.
+        """
+        async with Pulse():
+            fresh = await self._chain.draft(order.slot, order.stale.fee)
+        return replace(fresh, after=order.stale.after)
 
 
 class _Watch:
@@ -129,7 +148,8 @@ class _Watch:
             case Act.FINAL | Act.HALT:
                 return Delivery(step.act, final=step.final, reason=step.reason)
             case Act.BUMP if step.fee is not None:
-                return Delivery(step.act, draft=self._chain.draft(self._order.slot, step.fee), reason=step.reason)
+                draft = await self._chain.draft(self._order.slot, step.fee)
+                return Delivery(step.act, draft=replace(draft, after=step.after), reason=step.reason)
             case Act.OFFER:
                 await self._send(next(v for v in self._versions if v.number == step.offer))
         return None
@@ -155,9 +175,11 @@ class _Watch:
             self._gist = gist
 
     async def _next_fee(self, facts: Facts) -> Fee | None:
-        """The fee of the next version, asked of the network only when a bump is due."""
+        """The fee of the next version, asked of the network only when a bump is due or every version is dead."""
         if not self._order.may_bump:
             return None
+        if all_dead(self._versions, facts):
+            return await self._requoted()
         if not bump_due(self._versions, facts, self._offer, self._bump_after, self._clock()):
             return None
         last = self._versions[-1].fee
@@ -165,6 +187,16 @@ class _Watch:
             return self._chain.bump(self._order.slot, last, await self._chain.market(last.weight))
         except Refused:
             return None  # the market is above our cap: the versions that are out may still win
+
+    async def _requoted(self) -> Fee | None:
+        """What the payment costs today. One that would fail now is signed at its last fee all the same: its failure on
+        chain is an end with proof, and giving up has none.
+        """
+        slot = self._order.slot
+        try:
+            return await self._chain.quote(slot.payments, slot.wallet)
+        except Refused as why:
+            return None if why.code == "FEE_ABOVE_CAP" else self._versions[-1].fee
 
     @property
     def _bump_after(self) -> timedelta:

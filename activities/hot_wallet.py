@@ -189,7 +189,7 @@ class _Desk:
         """The order of a slot that was planned before: at the fee last signed, else at today's."""
         slot, versions = open_slot.slot, open_slot.versions
         fee = versions[-1].fee if versions else await self._chain.quote(slot.payments, self._wallet)
-        return PayoutOrder(slot, self._chain.draft(slot, fee), tuple(_shown(item) for item in open_slot.items))
+        return PayoutOrder(slot, await self._chain.draft(slot, fee), tuple(_shown(item) for item in open_slot.items))
 
     # ------------------------------------------------------------ what is queued
     async def _plan(self) -> None:
@@ -226,7 +226,7 @@ class _Desk:
             raise Refused(slot.code, slot.detail or "The payout stays queued.")
         self._planned += 1
         self._waiting.pop(item.payment.withdrawal_id, None)
-        return PayoutOrder(slot, self._chain.draft(slot, fee), (_shown(item),))
+        return PayoutOrder(slot, await self._chain.draft(slot, fee), (_shown(item),))
 
     async def _begun(self, starts: list[asyncio.Task[bool]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""

@@ -96,6 +96,7 @@ def _network(id_: str, row: Mapping[str, Any], assets: Mapping[str, Asset]) -> N
         confirmations=row["confirmations"],
         needs_finalized_tag=row["needs_finalized_tag"],
         in_flight_max=row["in_flight_max"],
+        window_s=row.get("window_s", 0),
         checked_on=row["checked_on"],
         fees=FeeRules(
             price_floor=int(fees["price_floor"]),
@@ -103,6 +104,7 @@ def _network(id_: str, row: Mapping[str, Any], assets: Mapping[str, Asset]) -> N
             price_cap=int(fees["price_cap"]),
             network_fee_cap=int(fees["network_fee_cap"]),
             bump_after_s=fees["bump_after_s"],
+            overhead_cap=int(fees.get("overhead_cap", 0)),
         ),
         tiers=tuple(
             ConfirmationTier(t["asset"], Amount.parse(t["from"], by_code[t["asset"]]).units, t["blocks"])

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "STRONGROOM_"
 DATABASE_ROLE = "strongroom"
 WORKER_KINDS = ("orchestrator", "books", "chain", "signer")
-NETWORKS = ("ethereum",)
+NETWORKS = ("ethereum", "tron")
+SOLIDITY = "_solidity"  # after a network's name: the nodes that only tell what is solid
 COMMAND_VARIABLES = frozenset({"STRONGROOM_API_KEY"})  # read by a command, no setting of an installation
 
 
@@ -64,6 +65,14 @@ class Ports:
     @property
     def temporal_metrics(self) -> int:
         return self.base + 8
+
+    @property
+    def tron_full(self) -> int:
+        return self.base + 16
+
+    @property
+    def tron_solidity(self) -> int:
+        return self.base + 17
 
     def worker_metrics(self, kind: str) -> int:
         """Where the worker of `kind` serves /metrics."""
@@ -154,6 +163,7 @@ class Settings(BaseSettings):
     nodes: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
         default_factory=dict,
         description="JSON-RPC addresses per network, separated by commas, as STRONGROOM_NODES__ETHEREUM=http://a,http://b."
+        " TRON has full nodes (STRONGROOM_NODES__TRON) and solidity nodes (STRONGROOM_NODES__TRON_SOLIDITY)."
         " Set: no local chain is started for that network.",
     )
     anvil_bin: Path | None = Field(
@@ -163,7 +173,7 @@ class Settings(BaseSettings):
         default=1.0,
         ge=0,
         le=60,
-        description="Seconds between blocks of the local Ethereum; 0 mines each transaction at once.",
+        description="Seconds between blocks of the local chains; 0 mines each transaction at once.",
     )
 
     # ---- API
@@ -220,7 +230,7 @@ class Settings(BaseSettings):
     @field_validator("nodes", mode="after")
     @classmethod
     def _known_networks(cls, rows: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        unknown = sorted(set(rows) - set(NETWORKS))
+        unknown = sorted(set(rows) - {*NETWORKS, f"tron{SOLIDITY}"})
         if unknown:
             raise ValueError(f"unknown network {', '.join(unknown)}; we serve {', '.join(NETWORKS)}")
         return rows
@@ -298,14 +308,27 @@ class Settings(BaseSettings):
         return self.state_dir / "postgres.password"
 
     def node_urls(self, network: str) -> tuple[str, ...]:
-        """The nodes of `network`; the local chain's proxy when none were given. Raises Unavailable NODE_UNKNOWN."""
+        """The nodes of `network`; the local chain's when none were given. Raises Unavailable NODE_UNKNOWN."""
         if urls := self.nodes.get(network):
             return urls
         if self.profile == "devnet" and network == "ethereum":
             return (f"http://127.0.0.1:{self.ports.node_proxy}",)
+        if self.profile == "devnet" and network == "tron":
+            return (f"http://127.0.0.1:{self.ports.tron_full}",)
         raise Unavailable(
             "NODE_UNKNOWN", f"Say where a node of {network} is: {PREFIX}NODES__{network.upper()}.", network=network
         )
+
+    def chain_urls(self, network: str) -> tuple[str, ...]:
+        """The nodes of `network` as its adapter takes them: "full|solid" where solid state is told by nodes of its own.
+        Raises Refused CONFIG_NODES when the two lists do not pair up.
+        """
+        full, solid = self.node_urls(network), self.nodes.get(f"{network}{SOLIDITY}")
+        if not solid:
+            return full
+        if len(solid) != len(full):
+            raise Refused("CONFIG_NODES", f"Name as many solidity nodes of {network} as full nodes, in the same order.")
+        return tuple("|".join(pair) for pair in zip(full, solid, strict=True))
 
     @property
     def api_bind_port(self) -> int:

@@ -16,6 +16,7 @@ from adapters import catalogue as operator_files
 from adapters import telemetry as telling
 from adapters.catalogue import Catalogue
 from adapters.chains.evm import address as evm_address
+from adapters.chains.tron import address as tron_address
 from adapters.codec import Codec, decode_payloads, encode_payloads
 from adapters.roster import Roster
 from adapters.settings import Settings
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 ROUTERS = (withdrawals.router, quotes.router, accounts.router, catalogue.router, health.router, codec.router)
 # The pure rule of each family of networks; nothing is asked of a node.
-ADDRESS_RULES: Mapping[str, Callable[..., str]] = {"evm": evm_address.check}
+ADDRESS_RULES: Mapping[str, Callable[..., str]] = {"evm": evm_address.check, "tron": tron_address.check}
 STRANGERS_PER_MINUTE = 300
 OWN_ADDRESSES_S = 10.0
 Opener = Callable[[Metrics], AbstractAsyncContextManager[Door]]

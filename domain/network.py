@@ -27,6 +27,7 @@ class FeeRules:
     price_cap: int
     network_fee_cap: int
     bump_after_s: int
+    overhead_cap: int = 0  # the most that may burn besides what a transaction itself limits (bytes, activation)
     bump_numerator: int = 1125  # geth wants +10 % on both tip and cap; 12.5 % clears it with integer rounding
     bump_denominator: int = 1000
 
@@ -47,6 +48,7 @@ class Network:
     tiers: tuple[ConfirmationTier, ...] = field(default=())
     needs_finalized_tag: bool = False
     in_flight_max: int = 16
+    window_s: int = 0  # how long a version may be included, from the head it was drafted at; 0: for ever
 
     def confirmations_for(self, amount: Amount) -> int:
         """How many blocks, the including one counted, make a payment of `amount` final."""

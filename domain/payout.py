@@ -4,6 +4,9 @@ Every network gives one scarce thing that makes two versions of a payment exclud
 networks it is (hot wallet, nonce): one transaction per nonce. A slot is planned once, its payments never change, each
 fee bump is one more version of the same slot, and no version is ever forgotten, because an old one may still win.
 
+Where nothing on the chain excludes two versions (TRON), time has to: each version ends at an expiration of its own, and
+the next one is signed only when every earlier one is proven dead (`dead`, and docs/decisions/0003).
+
 How a payout is delivered, in prose; every line may be cut off anywhere and be begun again:
 
     versions = stored versions of the slot              # read anew before each look: another process may have signed
@@ -37,7 +40,8 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The scarce thing of one payout. `scarce` is the nonce (EVM); `fee_cap` in native base units, for every version.
+    """The scarce thing of one payout. `scarce` is the nonce (EVM), or our own running number where the network counts
+    nothing (TRON); `fee_cap` in native base units, for every version.
 
     `confirmations` is what makes its payments final, counted with the including block, fixed when the slot was planned.
     """
@@ -81,11 +85,14 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The exact unsigned bytes (hex with 0x) of one version of a slot and the fee they offer."""
+    """The exact unsigned bytes (hex with 0x) of one version of a slot and the fee they offer. `after`: the txids of the
+    earlier versions it takes the place of, every one of them proven dead; empty where the slot itself excludes them.
+    """
 
     slot_id: str
     unsigned: str
     fee: Fee
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +147,18 @@ class Inclusion:
 class Sighting:
     """What the nodes said of one version: whether any of them knows it, and its inclusion if a canonical block holds
     it.
+
+    Only for versions that end by time: `expires_at_ms` is the expiration in its bytes (no block whose parent is of
+    that time or later can hold it), and `absent_through_ms` the time of the last block of a run of final blocks, each
+    linked to the one before, that was read whole from the version's own reference block on without finding it, and
+    BEFORE every node was asked for its inclusion; None without such a run.
     """
 
     txid: str
     known: bool
     inclusion: Inclusion | None
+    expires_at_ms: int | None = None
+    absent_through_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +199,9 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do next. OFFER: send the same bytes of version number `offer` again. BUMP: sign a new version at `fee`.
-    FINAL carries its proof. `reason` says why in a sentence; for HALT it is the evidence.
+    """What to do next. OFFER: send the same bytes of version number `offer` again. BUMP: sign a new version at `fee`,
+    in the place of versions `after` where those are proven dead. FINAL carries its proof. `reason` says why in a
+    sentence; for HALT it is the evidence.
     """
 
     act: Act
@@ -194,6 +209,7 @@ class Step:
     fee: Fee | None = None
     final: Final | None = None
     reason: str = ""
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +253,9 @@ def decide(
 ) -> Step:
     """What the facts of ALL versions ask for next. Pure; a look may be late, repeated or cut short without harm.
 
-    `versions`: every stored version of the slot, oldest first. `next_fee`: the fee a bump would take, None when none is
-    due or a cap forbids it. `settled`: an earlier proven end of this slot, if there is one.
+    `versions`: every stored version of the slot, oldest first. `next_fee`: the fee a bump or a version in the place of
+    dead ones would take, None when none is due or a cap forbids it. `settled`: an earlier proven end of this slot, if
+    there is one.
 
     FINAL only when every node says that the slot is used at final depth and a version of ours is canonical there; a
     stranger proven there halts; used without proof waits. A silence, a timeout or a missing receipt never moves money.
@@ -250,7 +267,7 @@ def decide(
     if evidence := _contradiction(slot, facts, deep, settled):
         return Step(Act.HALT, reason=evidence)
     if facts.used and deep:
-        return _conclude(slot, *deep[0])
+        return _conclude(slot, facts, *deep[0])
     if facts.used:
         return _unproven(slot, facts, set(ours))
     if included:
@@ -270,9 +287,42 @@ def bump_due(
     """
     if not versions or facts.used or any(s.inclusion for s in facts.sightings):
         return False
+    if ends_by_time(facts):
+        return False  # a higher price replaces nothing there
     if offer is None or offer.number != versions[-1].number:
         return False
     return now - offer.since >= (bump_after / 4 if offer.underpriced else bump_after)
+
+
+def ends_by_time(facts: Facts) -> bool:
+    """Whether time, and not the slot itself, excludes the versions of this slot."""
+    return any(s.expires_at_ms is not None for s in facts.sightings)
+
+
+def dead(sighting: Sighting) -> bool:
+    """Whether a version can never be included any more: final blocks, read without a gap from its reference block on,
+    have reached its expiration, it is in none of them, and no node that was asked afterwards shows it in a block. A
+    clock, an error, a refusal, or a head without it prove nothing.
+    """
+    return (
+        sighting.inclusion is None
+        and sighting.expires_at_ms is not None
+        and sighting.absent_through_ms is not None
+        and sighting.absent_through_ms >= sighting.expires_at_ms
+    )
+
+
+def all_dead(versions: Sequence[Version], facts: Facts) -> bool:
+    """Whether every version signed so far is proven dead, by a look that every node answered: then, and only then, may
+    one more be signed where nothing but time excludes two.
+    """
+    seen = {sighting.txid: sighting for sighting in facts.sightings}
+    return (
+        facts.complete
+        and not facts.used
+        and bool(versions)
+        and all(v.txid in seen and dead(seen[v.txid]) for v in versions)
+    )
 
 
 def inclusion(facts: Facts) -> tuple[str, Inclusion] | None:
@@ -317,12 +367,15 @@ def _contradiction(
             f"slot {slot.id}: {settled.txid} was final in block {settled.block_hash}, "
             f"now {deep[0][0]} is final in block {deep[0][1].block_hash}"
         )
-    if facts.complete and not facts.used:
+    gone = not ends_by_time(facts) or any(dead(s) for s in facts.sightings if s.txid == settled.txid)
+    if facts.complete and not facts.used and gone:
         return f"slot {slot.id}: {settled.txid} was final in block {settled.block}, now it is unused at that depth"
     return None
 
 
-def _conclude(slot: Slot, txid: str, seen: Inclusion) -> Step:
+def _conclude(slot: Slot, facts: Facts, txid: str, seen: Inclusion) -> Step:
+    if rivals := _may_still_win(facts, txid):
+        return Step(Act.WAIT, reason=f"{txid} is final; not yet proven dead: {', '.join(rivals)}")
     if seen.strayed:
         return Step(
             Act.HALT, reason=f"slot {slot.id}: {txid} is final, but money left the wallet otherwise than was ordered"
@@ -331,6 +384,11 @@ def _conclude(slot: Slot, txid: str, seen: Inclusion) -> Step:
     final = Final(txid, seen.block, seen.block_hash, paid, seen.fee_units)
     why = "paid" if paid else "failed on chain: nothing was paid" if not seen.succeeded else "nothing was delivered"
     return Step(Act.FINAL, final=final, reason=f"final in block {seen.block}: {why}")
+
+
+def _may_still_win(facts: Facts, winner: str) -> list[str]:
+    """The versions beside `winner` that only time can exclude and has not."""
+    return [s.txid for s in facts.sightings if s.txid != winner and s.expires_at_ms is not None and not dead(s)]
 
 
 def _unproven(slot: Slot, facts: Facts, ours: set[str]) -> Step:
@@ -353,6 +411,8 @@ def _press_on(
     now: datetime,
 ) -> Step:
     """Nothing is included: offer more, offer again, or wait for the network."""
+    if ends_by_time(facts):
+        return _press_on_by_time(slot, versions, facts, offer, next_fee, bump_after, now)
     last = versions[-1]
     why = f"version {last.number} is not included"
     if bump_due(versions, facts, offer, bump_after, now):
@@ -363,6 +423,30 @@ def _press_on(
         return Step(Act.OFFER, offer=last.number, reason=f"version {last.number} was not offered yet")
     if not any(s.known for s in facts.sightings if s.txid == last.txid):
         return Step(Act.OFFER, offer=last.number, reason=f"{why}; no node knows it")
+    if now - offer.last >= bump_after / 2:
+        return Step(Act.OFFER, offer=last.number, reason=f"{why}; offered again, because nodes forget")
+    return Step(Act.WAIT, reason=why)
+
+
+def _press_on_by_time(
+    slot: Slot,
+    versions: Sequence[Version],
+    facts: Facts,
+    offer: Offer | None,
+    next_fee: Fee | None,
+    bump_after: timedelta,
+    now: datetime,
+) -> Step:
+    """Nothing is included and only time excludes: the same bytes again and again, until they are proven dead."""
+    last = versions[-1]
+    if all_dead(versions, facts):
+        if next_fee is not None and next_fee.most <= int(slot.fee_cap):
+            txids = tuple(version.txid for version in versions)
+            return Step(Act.BUMP, fee=next_fee, after=txids, reason=f"all {len(txids)} version(s) are proven dead")
+        return Step(Act.WAIT, reason=f"all {len(versions)} version(s) are dead; no new one is possible within the caps")
+    if offer is None or offer.number != last.number:
+        return Step(Act.OFFER, offer=last.number, reason=f"version {last.number} was not offered yet")
+    why = f"version {last.number} is not included and not proven dead"
     if now - offer.last >= bump_after / 2:
         return Step(Act.OFFER, offer=last.number, reason=f"{why}; offered again, because nodes forget")
     return Step(Act.WAIT, reason=why)

@@ -29,8 +29,9 @@ class Chain(Protocol):
 
     async def quote(self, payments: Sequence[Payment], wallet: str) -> Fee:
         """A fee that should be included soon, within the network's floors and caps, for this very call simulated from
-        `wallet`. Raises Refused PAYMENT_REVERTS (the payment can never work as it is), Refused FEE_ABOVE_CAP and
-        Unavailable WALLET_SHORT (both pass by themselves: the payment waits).
+        `wallet`. Raises Refused PAYMENT_REVERTS (the payment can never work as it is) or ADDRESS_CONTRACT (the
+        recipient is code that cannot be paid), Refused FEE_ABOVE_CAP and Unavailable WALLET_SHORT (both pass by
+        themselves: the payment waits).
         """
         ...
 
@@ -40,19 +41,24 @@ class Chain(Protocol):
         """
         ...
 
-    def draft(self, slot: Slot, fee: Fee) -> Draft:
-        """The exact unsigned bytes of this slot at this fee; pure and deterministic."""
+    async def draft(self, slot: Slot, fee: Fee) -> Draft:
+        """The exact unsigned bytes of this slot at this fee: always the same, or, where a version ends by time, the
+        same for the same head of the network. Raises Refused FEE_ABOVE_CAP.
+        """
         ...
 
     def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
-        """The next version's fee, enough for every node to replace `last`; None when it would pass a cap."""
+        """The next version's fee, enough for every node to replace `last`; None when it would pass a cap, or where no
+        price replaces anything.
+        """
         ...
 
     async def broadcast(self, version: Version) -> None:
         """Offers the stored bytes to every node. Returns when at least one took them or had them; raises Uncertain
         BROADCAST_UNKNOWN when nobody can say, Refused only with the nodes' definite no, which proves nothing about
         what is or will be mined: BROADCAST_UNDERPRICED, BROADCAST_SLOT_USED, BROADCAST_SLOT_AHEAD (lower slots first),
-        BROADCAST_WALLET_SHORT, BROADCAST_REFUSED. Look again after each of them; only a look decides.
+        BROADCAST_WALLET_SHORT, BROADCAST_EXPIRED, BROADCAST_REFUSED. Look again after each of them; only a look
+        decides.
         """
         ...
 
@@ -62,7 +68,8 @@ class Chain(Protocol):
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
         """(latest, pending) count of transactions the nodes know from `wallet`, the highest any of them says; the
-        wallet halts if it runs ahead of our slots (`domain.payout.foreign_use`).
+        wallet halts if it runs ahead of our slots (`domain.payout.foreign_use`). (0, 0) where the network does not
+        count.
         """
         ...
 
@@ -78,8 +85,9 @@ class Vault(Protocol):
     """The signer. Decodes what it signs, compares it with the approved intent, refuses the rest."""
 
     async def sign(self, order: SigningOrder) -> Version:
-        """Deterministic per (slot, fee): the same order gives the same bytes. Raises Refused SIGNER_* and remembers
-        why.
+        """Deterministic per (slot, fee): the same order gives the same bytes. Where only time excludes two versions, an
+        order that does not name every earlier version as dead (`Draft.after`) gives the last one again. Raises Refused
+        SIGNER_* and remembers why.
         """
         ...
 

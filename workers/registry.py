@@ -69,7 +69,7 @@ async def _chain(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
         store = await opened.enter_async_context(open_store(settings))
         hosted = []
         for network in catalogue.networks.values():
-            nodes = settings.node_urls(network.id)
+            nodes = settings.chain_urls(network.id)
             chain = await opened.enter_async_context(open_chain(network, catalogue.assets, nodes))
             payouts = ChainActivities(chain, store.books)
             stories = TemporalStories(traced=traced)

@@ -13,13 +13,15 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.books import BooksActivities, Halt, Settlement
-    from activities.chain import ChainActivities, DeliverOrder
+    from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
     from activities.failures import refusal
     from activities.signing import SigningActivities
     from activities.stories import PayoutOrder
     from domain.payout import Act, Delivery, Draft, Final, SigningOrder, Version
     from workflows.options import BOOKS, SIGNING, on
     from workflows.state import PayoutState, PayoutStatus
+
+REDRAFTS_MAX = 3
 
 
 @workflow.defn(name="Payout")
@@ -64,21 +66,39 @@ class PayoutWorkflow:
             await self._halt(refused)
 
     async def _bumped(self, draft: Draft) -> Version | None:
-        """A version with a higher fee. When the signer refuses it, those that are out may still win: watch on."""
+        """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
+        versions that are all dead nothing can win: people must look, and then the chain again.
+        """
         version, refused = await self._ask_signer(draft)
-        if version is None:
+        if version is None and draft.after:
+            await self._halt(refused)
+        elif version is None:
             self._state.may_bump = False
             await self._close_wallet(refused)
         return version
 
     async def _ask_signer(self, draft: Draft) -> tuple[Version | None, str]:
-        order = SigningOrder(self._order.slot, draft, self._order.items)
-        try:
-            version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
-        except ActivityError as error:
-            return None, self._refused("the signer", error)
-        self._state.version = version
-        return version, ""
+        """(version, "") or (None, why not). Bytes that went stale on the way are drafted anew, a few times."""
+        redrafts = 0
+        while True:
+            order = SigningOrder(self._order.slot, draft, self._order.items)
+            try:
+                version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
+            except ActivityError as error:
+                stale = (why := refusal(error)) is not None and why.code == "SIGNER_DRAFT_STALE"
+                if not stale or redrafts == REDRAFTS_MAX:
+                    return None, self._refused("the signer", error)
+            else:
+                self._state.version = version
+                return version, ""
+            redrafts += 1
+            stale_draft = RedraftOrder(self._order.slot, draft)
+            try:
+                draft = await workflow.execute_activity_method(
+                    ChainActivities.redraft, stale_draft, **on(self._order.slot.network)
+                )
+            except ActivityError as error:
+                return None, self._refused("redrafting", error)
 
     async def _delivered(self, version: Version) -> Delivery:
         self._detail(f"version {version.number} is out as `{version.txid}`")

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from adapters.chains.evm.adapter import open_evm
+from adapters.chains.tron.adapter import open_tron
 from domain.asset import Asset
 from domain.network import Network
 from domain.ports import Chain
@@ -18,4 +19,5 @@ class Opener(Protocol):
 
 REGISTRY: Mapping[str, Opener] = {
     "evm": open_evm,
+    "tron": open_tron,
 }

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from adapters.catalogue import FOLDER, Catalogue, load
 from adapters.roster import Roster
-from adapters.vault.keystore import SigningKey, open_keystore, read_passphrase
+from adapters.vault.families import FAMILIES
+from adapters.vault.keystore import SigningKey, address_in, open_keystore, read_passphrase
 from adapters.vault.rules import load_rules
 from adapters.vault.store import Store
 from adapters.vault.vault import SigningVault
 from domain.errors import Refused
+from domain.network import Network
 
 PASSPHRASE_FILE = "STRONGROOM_SIGNER_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
 
@@ -37,6 +39,13 @@ def memory_file(home: Path) -> Path:
 def passphrase_file(home: Path) -> Path:
     """STRONGROOM_SIGNER_PASSPHRASE_FILE, or `passphrase` in the signer's directory."""
     return Path(os.environ.get(PASSPHRASE_FILE) or home / "passphrase")
+
+
+def wallet_address(home: Path, network: Network) -> str:
+    """The address of a network's hot wallet as the network writes it, without opening its key. Raises Refused
+    KEYSTORE_UNREADABLE or KEYSTORE_EXPOSED.
+    """
+    return FAMILIES[network.family].address(address_in(keystore_file(home, network.id)))
 
 
 @asynccontextmanager

@@ -2,62 +2,24 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
 from adapters.vault import decode, rlp, secp256k1
-from adapters.vault.decode import Paid
+from adapters.vault.family import Family, Reading, Signed
 from adapters.vault.keystore import SigningKey
+from adapters.vault.tron import Tron
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.network import Network
-from domain.payout import Fee
 
 _TYPE_2 = b"\x02"
 _SYSTEM_ADDRESSES_BELOW = 0x10000  # the zero address and every precompile live below
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What unsigned bytes say. `payload` identifies everything but the fee: it may never change within a slot."""
-
-    scarce: str
-    payload: str
-    fee: Fee
-    paid: tuple[Paid, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """Signed bytes and their transaction id, both as hex with 0x."""
-
-    raw: str
-    txid: str
-
-
-class Family(Protocol):
-    """What the vault needs to know of a chain family; everything else it does is the same for all of them."""
-
-    def address(self, key: SigningKey) -> str: ...
-
-    def read(self, unsigned: str, network: Network, assets: Collection[Asset]) -> Reading:
-        """Decodes strictly. Raises Refused SIGNER_* for anything but a plain payment."""
-        ...
-
-    def sign(self, unsigned: str, key: SigningKey) -> Signed:
-        """Signs, then reads the result back and recovers its sender before anybody sees it."""
-        ...
-
-    def refuse_recipient(self, recipient: str, assets: Collection[Asset]) -> str:
-        """Why coins must never be sent there; empty when they may."""
-        ...
-
-
 class Evm:
     """Account-and-nonce networks: type 0x02 transactions, one payment each."""
 
-    def address(self, key: SigningKey) -> str:
-        return key.address
+    def address(self, account: str) -> str:
+        return account
 
     def read(self, unsigned: str, network: Network, assets: Collection[Asset]) -> Reading:
         tx = decode.transaction(decode.from_hex(unsigned))
@@ -76,6 +38,9 @@ class Evm:
             paid=(decode.paid(tx, network, assets),),
         )
 
+    def expires_at_ms(self, raw: str) -> int | None:
+        return None
+
     def sign(self, unsigned: str, key: SigningKey) -> Signed:
         plain = decode.from_hex(unsigned)
         tx = decode.transaction(plain)
@@ -93,7 +58,7 @@ class Evm:
         return ""
 
 
-FAMILIES: Mapping[str, Family] = {"evm": Evm()}
+FAMILIES: Mapping[str, Family] = {"evm": Evm(), "tron": Tron()}
 
 
 def _read_back(raw: bytes, plain: bytes, address: str) -> None:

@@ -6,7 +6,7 @@ Pure: everything comes in as arguments, a Refused comes out. Nothing here trusts
 import re
 from dataclasses import astuple, dataclass
 
-from adapters.vault.families import Reading
+from adapters.vault.family import Reading
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.intent import Intent
@@ -60,7 +60,7 @@ def check_slot(order: SigningOrder, reading: Reading, address: str) -> None:
     SIGNER_NONCE or SIGNER_FEE_MISMATCH.
     """
     slot, draft = order.slot, order.draft
-    if slot.wallet.lower() != address.lower():
+    if slot.wallet.lower() != address.lower() or reading.wallet not in ("", address):
         raise Refused("SIGNER_WALLET_FOREIGN", "The slot's wallet is not the one this signer has the key of.")
     if not slot.id == draft.slot_id == slot_id(slot.network, address, slot.scarce):
         raise Refused("SIGNER_SLOT_ID", "The slot's id must be derived from its network, wallet and number.")

@@ -30,7 +30,8 @@ CREATE TABLE IF NOT EXISTS withdrawal (
 CREATE TABLE IF NOT EXISTS version (
     slot_id TEXT NOT NULL REFERENCES slot (slot_id), number INTEGER NOT NULL, txid TEXT NOT NULL UNIQUE,
     raw TEXT NOT NULL, weight TEXT NOT NULL, price TEXT NOT NULL, tip TEXT NOT NULL, signed_at TEXT NOT NULL,
-    PRIMARY KEY (slot_id, number), UNIQUE (slot_id, weight, price, tip)) STRICT;
+    expires_at_ms INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (slot_id, number), UNIQUE (slot_id, weight, price, tip, expires_at_ms)) STRICT;
 CREATE TABLE IF NOT EXISTS spend (
     purse TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, units TEXT NOT NULL, meter TEXT NOT NULL,
     slot_id TEXT NOT NULL, PRIMARY KEY (purse, number)) STRICT, WITHOUT ROWID;
@@ -93,15 +94,15 @@ class Page:
             for s, n, txid, raw, weight, price, tip, at in rows
         ]
 
-    def keep(self, version: Version) -> None:
-        """Stores signed bytes; they are on disk when the transaction has ended."""
+    def keep(self, version: Version, expires_at_ms: int = 0) -> None:
+        """Stores signed bytes; they are on disk when the transaction has ended. 0: they never expire."""
         fee = version.fee
         self._db.execute(
-            "INSERT INTO version (slot_id, number, txid, raw, signed_at, weight, price, tip)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO version (slot_id, number, txid, raw, signed_at, weight, price, tip, expires_at_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(version.slot_id, version.number, version.txid, version.raw, version.signed_at.isoformat()),
-                *(str(fee.weight), str(fee.price), str(fee.tip)),
+                *(str(fee.weight), str(fee.price), str(fee.tip), expires_at_ms),
             ),
         )
 
@@ -225,8 +226,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     triggers = [_ONLY_GROWS.format(table=table, verb=verb) for table in _TABLES for verb in ("UPDATE", "DELETE")]
+    _widen(connection)
     connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "".join(triggers) + "COMMIT;")
     return connection
+
+
+def _widen(connection: sqlite3.Connection) -> None:
+    """A memory from before versions could expire: the same rows under the wider key, all of them or none."""
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(version)")]
+    if columns and "expires_at_ms" not in columns:
+        named = ", ".join(columns)
+        made = next(part for part in _SCHEMA.split(";") if "EXISTS version " in part).replace(" version ", " wider ", 1)
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {made}; INSERT INTO wider ({named}) SELECT {named} FROM version;"  # noqa: S608 - our names
+            " DROP TABLE version; ALTER TABLE wider RENAME TO version; COMMIT;"
+        )
 
 
 def _micros(moment: datetime) -> int:

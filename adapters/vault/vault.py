@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from adapters.catalogue import Catalogue
+from adapters.vault import expiry, quorum
 from adapters.vault import order as orders
-from adapters.vault import quorum
-from adapters.vault.families import FAMILIES, Family, Reading
+from adapters.vault.families import FAMILIES
+from adapters.vault.family import Family, Reading
 from adapters.vault.keystore import SigningKey
 from adapters.vault.order import Judged
 from adapters.vault.quorum import Signatures
@@ -48,7 +49,7 @@ class SigningVault:
     def address(self, network: str) -> str:
         """The wallet this signer has the key of. Raises Refused SIGNER_NETWORK_UNKNOWN."""
         _, family, key, _ = self._network(network)
-        return family.address(key)
+        return family.address(key.address)
 
     async def sign(self, order: SigningOrder) -> Version:
         """Signs one version of one slot; the same order gives the same bytes, for ever.
@@ -77,7 +78,7 @@ class SigningVault:
         orders.check_form(order)
         network, family, key, rules = self._network(order.slot.network)
         reading = family.read(order.draft.unsigned, network, self._catalogue.assets.values())
-        address = family.address(key)
+        address = family.address(key.address)
         orders.check_slot(order, reading, address)
         judged = orders.check_payments(order, reading)
         for payment in reading.paid:
@@ -93,13 +94,18 @@ class SigningVault:
     ) -> Version:
         """The stored version of this fee, or a new one once everything else agrees; committed before it is returned."""
         slot = order.slot.id
-        _, family, key, rules = self._network(order.slot.network)
+        network, family, key, rules = self._network(order.slot.network)
         intents = {j.item.intent.withdrawal_id: j.intent_hash for j in judged}
         new = page.bind(slot, reading.payload, intents, now)
         versions = page.versions(slot)
         for version in versions:
-            if version.fee == reading.fee:
+            if version.fee == reading.fee and family.expires_at_ms(version.raw) == reading.expires_at_ms:
                 return version
+        if reading.expires_at_ms is not None:
+            if {version.txid for version in versions} - set(order.draft.after):
+                return versions[-1]  # it may live, or have been paid: whoever asks must deliver it and look
+            expiry.check_window(reading.expires_at_ms, network, now)
+            expiry.check_dead([(v.txid, family.expires_at_ms(v.raw)) for v in versions], network, now)
         if len(versions) >= VERSIONS_MAX:
             raise Refused("SIGNER_VERSIONS_FULL", f"A slot has at most {VERSIONS_MAX} versions; offer one of them.")
         self._refuse_rejected(page, judged)
@@ -112,7 +118,7 @@ class SigningVault:
             _spend_fee(page, order, rules, reading.fee.most - dearest, now)
         signed = family.sign(order.draft.unsigned, key)
         version = Version(slot, len(versions) + 1, signed.txid, signed.raw, reading.fee, now)
-        page.keep(version)
+        page.keep(version, reading.expires_at_ms or 0)
         return version
 
     def _enter(self, page: Page, slot: str, judged: Judged, approved: bool, now: datetime) -> None:

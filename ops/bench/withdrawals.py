@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 from temporalio.client import Client
 
 from adapters.catalogue import FOLDER
 from adapters.settings import ROOT, Ports, Settings
 from adapters.store.database import Database
 from adapters.wiring import connect_temporal, open_store
+from domain.errors import Refused
 from domain.payout import hot_wallet_workflow_id, payout_workflow_id
 from domain.ports import Views
 from domain.withdrawal import ENDS, Stage, workflow_id
 from ops.bench.harness import PAIRS_MIN, Measured, Pair, interleave, report
 from ops.bench.noop import WORKFLOW_QUEUE, Noop
 from ops.demo.door import Door
+from ops.demo.story import NETWORKS, fresh_address
 from ops.devnet.anvil import ChainFolder, command
 from ops.devnet.household import Household
 from ops.devnet.ports import answers
@@ -98,6 +98,7 @@ class Bench:
     client: Client
     plain: Client
     numbers: "count[int]"
+    network: str
 
     async def ours(self, n: int, at_once: int) -> Round:
         return await _round(n, at_once, self._withdraw)
@@ -109,10 +110,10 @@ class Bench:
         number = next(self.numbers)
         body = {
             "client_ref": f"bench-{number}",
-            "network": "ethereum",
+            "network": self.network,
             "asset": "USDT",
             "amount": AMOUNT,
-            "recipient": to_checksum_address(keccak(text=f"strongroom/bench/{number}")[-20:]),
+            "recipient": fresh_address(self.network, "bench", number),
         }
         status, answer = await self.door.post("/v1/withdrawals", body, f"bench-{number}")
         if status != 202:
@@ -145,14 +146,16 @@ class Bench:
         return total / len(ids)
 
     async def wallet_events(self) -> int:
-        wallet = (await self.views.wallets())[0]
+        wallet = next(wallet for wallet in await self.views.wallets() if wallet.network == self.network)
         handle = self.client.get_workflow_handle(hot_wallet_workflow_id(wallet.network, wallet.address))
         return (await handle.describe()).history_length
 
 
-async def main(pairs: int = PAIRS_MIN) -> dict[str, Any]:
-    """The whole measurement; progress on stderr."""
-    async with _bench() as bench:
+async def main(pairs: int = PAIRS_MIN, network: str = "ethereum") -> dict[str, Any]:
+    """The whole measurement; progress on stderr. Raises Refused NETWORK_UNKNOWN."""
+    if network not in NETWORKS:
+        raise Refused("NETWORK_UNKNOWN", f"Measure one of {', '.join(NETWORKS)}.", network=network)
+    async with _bench(network) as bench:
         await bench.ours(10, 5)
         await bench.reference(10, 5)
         single = await _pairs(bench, "p50 at one in flight (ms)", pairs, FEW, 1, lambda r: r.p50 * 1000)
@@ -160,6 +163,7 @@ async def main(pairs: int = PAIRS_MIN) -> dict[str, Any]:
         ceiling = statistics.median(pair.reference for pair in many)
         return {
             "bench": "withdrawals",
+            "network": network,
             "activities_each": ACTIVITIES,
             "p50_one_in_flight": report(single, "ms", "<= 1.3"),
             "rate_20_in_flight": report(many, "1/s", ">= 0.8"),
@@ -230,13 +234,14 @@ async def _round(n: int, at_once: int, one: Callable[[], Awaitable[None]]) -> Ro
 
 
 @asynccontextmanager
-async def _bench() -> AsyncIterator[Bench]:
+async def _bench(network: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-bench-")))
         settings = Settings(
             state_dir=folder / "state",
             port_base=PORT_BASE,
             catalogue_dir=_catalogue(folder),
+            block_time_s=0,
             nodes={"ethereum": (await held.enter_async_context(_node(folder)),)},
         )
         await held.enter_async_context(Stack(settings))
@@ -254,6 +259,7 @@ async def _bench() -> AsyncIterator[Bench]:
             client=await connect_temporal(settings),
             plain=await Client.connect(settings.temporal_target),
             numbers=count(time.time_ns()),
+            network=network,
         )
 
 

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from adapters.catalogue import load
 from adapters.settings import Settings
 from adapters.vault import keystore, keystore_file, memory_file, passphrase_file
+from adapters.vault.families import FAMILIES
 from adapters.vault.store import Store
 from domain.errors import Refused
 from ops.cli.approver import answered
@@ -107,7 +109,8 @@ def import_known(home: Path, path: Path) -> str:
     return make(home, path, KNOWN_SECRET, passphrase, keystore.SCRYPT_N_KNOWN_KEY).address
 
 
-def _tell(network: str, path: Path, wallet: str, output: Output) -> None:
+def _tell(network: str, path: Path, account: str, output: Output) -> None:
+    wallet = FAMILIES[load().networks[network].family].address(account)
     if output is Output.JSON:
         show({"network": network, "address": wallet, "keystore": str(path)}, output)
     else:

@@ -14,12 +14,14 @@ from domain.payout import payout_workflow_id
 from domain.ports import Views
 from domain.withdrawal import Stage, workflow_id
 from ops.demo.node import Node
-from ops.demo.story import ASSET, NETWORK, Case, WentWrong
+from ops.demo.story import Case, WentWrong
+
+Nodes = Mapping[str, Node]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One withdrawal with its evidence, as `--json` prints it. `transfers` counts the node's Transfer logs to it."""
+    """One withdrawal with its evidence, as `--json` prints it. `transfers`: payments to it that the node shows."""
 
     id: str | None
     title: str
@@ -48,22 +50,21 @@ class Row:
         return None
 
 
-async def gather_row(case: Case, node: Node, catalogue: Catalogue, temporal: Client, views: Views) -> Row:
-    asset = catalogue.asset(NETWORK, ASSET)
-    contract = str(asset.contract)
+async def gather_row(case: Case, nodes: Nodes, catalogue: Catalogue, temporal: Client, views: Views) -> Row:
+    asset, node = catalogue.asset(case.network, case.asset), nodes[case.network]
     txid = case.view.get("txid")
     return Row(
         id=case.id,
         title=case.title,
-        network=NETWORK,
-        asset=ASSET,
+        network=case.network,
+        asset=case.asset,
         amount=case.amount,
         stage=case.stage,
         code=case.code,
         txid=txid,
         destination=case.recipient,
-        destination_balance=Amount(await node.balance(case.recipient, contract), asset).text(),
-        transfers=len(await node.transfers_to(case.recipient, contract)),
+        destination_balance=Amount(await node.balance(case.recipient, asset.contract), asset).text(),
+        transfers=await node.transfers_to(case.recipient, asset.contract),
         confirmations=await node.confirmations(txid) if txid else 0,
         seconds_to_broadcast=_seconds_to_broadcast(case.timeline),
         history_events=await _history_events(case, temporal, views),
@@ -78,15 +79,17 @@ async def trial_balance(views: Views) -> Mapping[str, str]:
     return books.sums
 
 
-async def chain_minus_ledger(node: Node, catalogue: Catalogue, views: Views) -> Mapping[str, str]:
-    """Per asset, in whole coins: what the node says the hot wallets hold, less the books, free and in flight."""
+async def chain_minus_ledger(nodes: Nodes, catalogue: Catalogue, views: Views) -> Mapping[str, str]:
+    """Per asset, in whole coins: what nodes say the hot wallets hold, less the books, free and in flight."""
     wallets, house = await views.wallets(), await views.house()
     differences: dict[str, str] = {}
     for asset in catalogue.assets.values():
+        if asset.network not in nodes:
+            continue
         held = booked = 0
         for wallet in wallets:
             if wallet.network == asset.network:
-                held += await node.balance(wallet.address, asset.contract)
+                held += await nodes[asset.network].balance(wallet.address, asset.contract)
                 booked += int(wallet.balances.get(asset.id, "0"))
         in_flight = int(house.get(chart.in_flight(asset.network, asset.id).code, "0"))
         differences[asset.id] = Amount(held - booked - in_flight, asset).text()

@@ -1,22 +1,40 @@
-"""What the node itself says, asked directly: the only witness that counts in the end."""
+"""What the nodes themselves say, asked directly: the only witnesses that count in the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from eth_utils.crypto import keccak
+
+from adapters.chains.tron import address as tron_address
 
 TRANSFER_TOPIC = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 _BALANCE_OF = "0x" + keccak(text="balanceOf(address)")[:4].hex()
 
 
+class Node(Protocol):
+    """One network's node. Amounts are whole base units; `contract` is None for the native coin."""
+
+    async def balance(self, address: str, contract: str | None) -> int: ...
+
+    async def transfers_to(self, address: str, contract: str | None) -> int:
+        """How many transfers of the coin to `address` the node shows."""
+        ...
+
+    async def confirmations(self, txid: str) -> int:
+        """Blocks on top of and including the one that holds `txid`; 0 while none does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One EVM node over JSON-RPC. Amounts are whole base units."""
+class EvmNode:
+    """An EVM node over JSON-RPC. `since`: the block at which the demonstration began."""
 
     session: aiohttp.ClientSession
     url: str
+    since: int = 0
 
     async def ask(self, method: str, *params: object) -> Any:
         question = {"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": list(params)}
@@ -35,20 +53,91 @@ class Node:
         call = {"to": contract, "data": _BALANCE_OF + _word(address)}
         return int(await self.ask("eth_call", call, "latest"), 16)
 
-    async def transfers_to(self, address: str, contract: str) -> list[int]:
-        """The value of every Transfer log of the token to `address`, oldest first."""
+    async def transfers_to(self, address: str, contract: str | None) -> int:
+        if contract is None:
+            return await self._native_transfers_to(address)
         wanted = {
             "fromBlock": "0x0",
             "toBlock": "latest",
             "address": contract,
             "topics": [TRANSFER_TOPIC, None, "0x" + _word(address)],
         }
-        return [int(log["data"], 16) for log in await self.ask("eth_getLogs", wanted)]
+        return len(await self.ask("eth_getLogs", wanted))
+
+    async def _native_transfers_to(self, address: str) -> int:
+        """Counted in the blocks since the demonstration began: native coins leave no log."""
+        found = 0
+        for number in range(self.since, await self.head() + 1):
+            block = await self.ask("eth_getBlockByNumber", hex(number), True)
+            found += sum((tx["to"] or "").lower() == address.lower() for tx in block["transactions"])
+        return found
 
     async def confirmations(self, txid: str) -> int:
-        """Blocks on top of and including the one that holds `txid`; 0 while none does."""
         receipt = await self.ask("eth_getTransactionReceipt", txid)
         return await self.head() - int(receipt["blockNumber"], 16) + 1 if receipt else 0
+
+
+@dataclass(frozen=True, slots=True)
+class TronNode:
+    """A TRON node over its HTTP API. `since`: the block at which the demonstration began."""
+
+    session: aiohttp.ClientSession
+    url: str
+    since: int = 0
+
+    async def ask(self, path: str, **question: object) -> Any:
+        async with self.session.post(f"{self.url}/{path}", json=question) as answer:
+            return await answer.json(content_type=None)
+
+    async def head(self) -> int:
+        return int((await self.ask("wallet/getnowblock"))["block_header"]["raw_data"]["number"])
+
+    async def balance(self, address: str, contract: str | None) -> int:
+        if contract is None:
+            return int((await self.ask("wallet/getaccount", address=address, visible=True)).get("balance", 0))
+        said = await self.ask(
+            "wallet/triggerconstantcontract",
+            owner_address=address,
+            contract_address=contract,
+            function_selector="balanceOf(address)",
+            parameter=tron_address.bytes_of(address)[1:].hex().rjust(64, "0"),
+            visible=True,
+        )
+        return int(said["constant_result"][0], 16)
+
+    async def transfers_to(self, address: str, contract: str | None) -> int:
+        found = 0
+        for number in range(self.since, await self.head() + 1):
+            if contract is None:
+                block = await self.ask("wallet/getblockbynum", num=number)
+                found += sum(_pays(tx, tron_address.bytes_of(address).hex()) for tx in block.get("transactions", ()))
+            else:
+                infos = await self.ask("wallet/gettransactioninfobyblocknum", num=number)
+                found += sum(_moves(info, contract, address) for info in infos)
+        return found
+
+    async def confirmations(self, txid: str) -> int:
+        info = await self.ask("wallet/gettransactioninfobyid", value=txid)
+        return await self.head() - int(info["blockNumber"]) + 1 if info else 0
+
+
+def _pays(transaction: Mapping[str, Any], account: str) -> bool:
+    [contract] = transaction["raw_data"]["contract"]
+    return bool(contract["parameter"]["value"].get("to_address") == account)
+
+
+def _moves(info: Mapping[str, Any], contract: str, address: str) -> int:
+    token, account = (tron_address.bytes_of(text)[1:].hex() for text in (contract, address))
+    return sum(
+        log["address"] == token and log["topics"][0] == TRANSFER_TOPIC[2:] and log["topics"][2].endswith(account)
+        for log in info.get("log", ())
+    )
+
+
+async def open_node(network: str, session: aiohttp.ClientSession, url: str) -> Node:
+    """The node of a network, as of now."""
+    kind = TronNode if network == "tron" else EvmNode
+    return kind(session, url, await kind(session, url).head())
 
 
 _ids = count(1)

@@ -21,8 +21,8 @@ from domain.ports import Views
 from ops.cli.approver import read_key
 from ops.demo import evidence, screen
 from ops.demo.door import Door
-from ops.demo.node import Node
-from ops.demo.story import Case, Cast, WentWrong, cases, play
+from ops.demo.node import open_node
+from ops.demo.story import NETWORKS, Case, Cast, WentWrong, cases, play
 from ops.devnet.household import APPROVERS, CLIENTS, Household
 from ops.devnet.stack import RunningStack, Stack, open_stack
 
@@ -48,23 +48,27 @@ class Outcome:
     report: Mapping[str, Any]
 
 
-async def run(settings: Settings, console: Console, kill: Sequence[str] = ()) -> Outcome:
+async def run(
+    settings: Settings, console: Console, networks: Sequence[str] = NETWORKS, kill: Sequence[str] = ()
+) -> Outcome:
     """The demonstration on a running installation, or on one started for it. `kill`: parts to SIGKILL meanwhile."""
     showing = Showing(console, live=console.is_terminal)
     async with _progress(showing), _stack(settings, showing) as stack, _session() as session:
         temporal = _patient_temporal(settings)
         catalogue = load(settings.profile, settings.catalogue_dir)
         async with open_views(settings) as views:
-            node = Node(session, settings.node_urls("ethereum")[0])
+            nodes = {name: await open_node(name, session, settings.node_urls(name)[0]) for name in networks}
             before = await _accounts(views, catalogue)
-            showing.cases[:] = cases(f"{time.time_ns() // 1_000_000:x}", EXTRA_WHILE_KILLING if kill else 0)
+            showing.cases[:] = cases(f"{time.time_ns() // 1_000_000:x}", networks, EXTRA_WHILE_KILLING if kill else 0)
             faults = await _play_all(showing, _cast(settings, session, temporal), stack, kill)
             await stack.wait_ready()
             await _until_quiet(views)
-            rows = [await evidence.gather_row(case, node, catalogue, await temporal(), views) for case in showing.cases]
+            rows = [
+                await evidence.gather_row(case, nodes, catalogue, await temporal(), views) for case in showing.cases
+            ]
             proof = {
                 "trial_balance": await evidence.trial_balance(views),
-                "chain_minus_ledger": await evidence.chain_minus_ledger(node, catalogue, views),
+                "chain_minus_ledger": await evidence.chain_minus_ledger(nodes, catalogue, views),
             }
             after = await _accounts(views, catalogue)
             return _judge(showing, settings, rows, proof, (before, after), faults)

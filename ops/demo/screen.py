@@ -10,7 +10,7 @@ from rich.text import Text
 
 from domain.withdrawal import ENDS, Stage
 from ops.demo.evidence import Row
-from ops.demo.story import ASSET, Case
+from ops.demo.story import Case
 
 _COLOUR = {Stage.SETTLED: "green", Stage.REJECTED: "yellow", "REFUSED": "yellow"}
 
@@ -23,7 +23,9 @@ def progress(cases: Sequence[Case], happenings: Sequence[str]) -> RenderableType
     for case in cases:
         colour = "green" if case.stage == case.should_end else "cyan"
         path = " → ".join(str(row["stage"]).lower() for row in case.timeline)
-        table.add_row(case.title, f"{case.amount} {ASSET}", Text(case.stage or "…", style=colour), path)
+        table.add_row(
+            f"{case.network}: {case.title}", f"{case.amount} {case.asset}", Text(case.stage or "…", style=colour), path
+        )
     return Group(table, *(Text(line, style="magenta") for line in happenings))
 
 
@@ -52,7 +54,7 @@ def _outcomes(rows: Sequence[Row]) -> Table:
     for row in rows:
         ended = Text(row.stage, style=_COLOUR.get(row.stage, "red"))
         table.add_row(
-            row.title,
+            f"{row.network}: {row.title}",
             f"{row.amount} {row.asset}",
             ended.append(f"\n{row.code}") if row.code else ended,
             f"{row.destination_balance} {row.asset}",
@@ -73,7 +75,7 @@ def _timeline(case: Case, row: Row) -> Panel:
     seen = f"{broadcast}, transfers seen by the node: {row.transfers}"
     return Panel(
         table,
-        title=f"{case.title}: {case.id}",
+        title=f"{case.network}: {case.title}: {case.id}",
         subtitle=seen,
         title_align="left",
         subtitle_align="left",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,13 +10,14 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from temporalio.client import Client, RPCError
 
+from adapters.chains.tron import address as tron_address
 from domain.intent import Intent, Ruling
 from domain.withdrawal import ENDS, Stage, withdrawal_id, workflow_id
 from ops.cli.approver import Signer
 from ops.demo.door import Door
 
-NETWORK = "ethereum"
-ASSET = "USDT"
+NETWORKS = ("ethereum", "tron")
+NATIVE = {"ethereum": ("ETH", "0.25"), "tron": ("TRX", "40")}
 END_WAIT_S = 180.0
 LOOK_S = 0.1
 
@@ -30,6 +31,8 @@ class Case:
     """One withdrawal of the demonstration, as it is asked for and as it ended."""
 
     title: str
+    network: str
+    asset: str
     client: str
     amount: str
     should_end: str
@@ -55,19 +58,23 @@ class Cast:
     temporal: Callable[[], Awaitable[Client]]
 
 
-def cases(run: str, extra: int) -> list[Case]:
-    """The four cases, and `extra` small ones that keep the wallet busy; each pays an address nobody used before."""
-    rows = [
-        ("paid at once", "alice", "25", Stage.SETTLED),
-        ("2 of 3 approve", "alice", "2500", Stage.SETTLED),
-        ("rejected", "alice", "1200", Stage.REJECTED),
-        ("not enough funds", "bob", "999", "REFUSED"),
-        *((f"paid at once ({n + 2})", "alice", f"{n + 1}.5", Stage.SETTLED) for n in range(extra)),
-    ]
-    return [
-        Case(title, client, amount, str(end), _fresh_address(run, n), f"demo-{run}-{n}")
-        for n, (title, client, amount, end) in enumerate(rows)
-    ]
+def cases(run: str, networks: Sequence[str], extra: int) -> list[Case]:
+    """The five cases of each network, and `extra` small ones that keep its wallet busy; each pays a fresh address."""
+    made: list[Case] = []
+    for network in networks:
+        native, coins = NATIVE[network]
+        rows = [
+            ("paid at once", "USDT", "alice", "25", Stage.SETTLED),
+            ("native coin", native, "alice", coins, Stage.SETTLED),
+            ("2 of 3 approve", "USDT", "alice", "2500", Stage.SETTLED),
+            ("rejected", "USDT", "alice", "1200", Stage.REJECTED),
+            ("not enough funds", "USDT", "bob", "999", "REFUSED"),
+            *((f"paid at once ({n + 2})", "USDT", "alice", f"{n + 1}.5", Stage.SETTLED) for n in range(extra)),
+        ]
+        for n, (title, asset, client, amount, end) in enumerate(rows):
+            recipient, ref = fresh_address(network, run, n), f"demo-{run}-{network}-{n}"
+            made.append(Case(title, network, asset, client, amount, str(end), recipient, ref))
+    return made
 
 
 async def play(case: Case, cast: Cast) -> None:
@@ -158,12 +165,14 @@ async def _until(case: Case, cast: Cast, reached: Callable[[], bool]) -> None:
 def _body(case: Case) -> dict[str, str]:
     return {
         "client_ref": case.ref,
-        "network": NETWORK,
-        "asset": ASSET,
+        "network": case.network,
+        "asset": case.asset,
         "amount": case.amount,
         "recipient": case.recipient,
     }
 
 
-def _fresh_address(run: str, n: int) -> str:
-    return to_checksum_address(keccak(text=f"strongroom/demo/{run}/{n}")[-20:])
+def fresh_address(network: str, run: str, n: int) -> str:
+    """An address that no key is known of, another one for each run and case, as the network writes it."""
+    account = keccak(text=f"strongroom/demo/{run}/{network}/{n}")[-20:]
+    return tron_address.text_of(tron_address.PREFIX + account) if network == "tron" else to_checksum_address(account)

@@ -8,6 +8,7 @@ demonstration, where a real approver would keep theirs to themselves.
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +19,25 @@ from adapters.settings import Settings
 from domain.ledger import chart
 from domain.money import Amount
 
-NETWORK = "ethereum"
 CLIENTS = ("alice", "bob")
 APPROVERS = ("ann", "ben", "cat")
 STAFF = {"operator": "operator", "auditor": "auditor"}
 
-# Whole coins: gas for thousands of payouts, and enough USDT that nobody waits for a refill.
 LOCAL_SCRYPT_N = 2**14  # a start in a fraction of a second; production keystores take the full strength
-WALLET_ETH, WALLET_USDT = "5000", "10000000"
-OPENING = {"alice": {"USDT-ETHEREUM": "1000000", "ETH-ETHEREUM": "500"}, "bob": {"USDT-ETHEREUM": "100"}}
+# Whole coins: gas for thousands of payouts, and enough USDT that nobody waits for a refill.
+COFFERS = {
+    "ethereum": {"ETH-ETHEREUM": "5000", "USDT-ETHEREUM": "10000000"},
+    "tron": {"TRX-TRON": "1000000", "USDT-TRON": "10000000"},
+}
+OPENING = {
+    "alice": {
+        "USDT-ETHEREUM": "1000000",
+        "ETH-ETHEREUM": "500",
+        "USDT-TRON": "1000000",
+        "TRX-TRON": "100000",
+    },
+    "bob": {"USDT-ETHEREUM": "100", "USDT-TRON": "100"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Household:
 
 
 async def make_keys(settings: Settings) -> None:
-    """The payload key, and the hot wallet's keystore with its passphrase and the signer's memory."""
+    """The payload key, and the hot wallets' keystores with their passphrase and the signer's memory."""
     from adapters.vault import keystore_file, passphrase_file
     from adapters.vault.keystore import new_secret
     from ops.cli.wallet import make
@@ -62,9 +73,10 @@ async def make_keys(settings: Settings) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not passphrase_file(home).exists():
         _write_secret(passphrase_file(home), secrets.token_urlsafe(32))
-    if not keystore_file(home, NETWORK).exists():
-        passphrase = passphrase_file(home).read_text().strip()
-        make(home, keystore_file(home, NETWORK), new_secret(), passphrase, LOCAL_SCRYPT_N)
+    for network in COFFERS:
+        if not keystore_file(home, network).exists():
+            passphrase = passphrase_file(home).read_text().strip()
+            make(home, keystore_file(home, network), new_secret(), passphrase, LOCAL_SCRYPT_N)
 
 
 async def enrol_approvers(settings: Settings) -> None:
@@ -80,28 +92,42 @@ async def enrol_approvers(settings: Settings) -> None:
 
 
 async def open_accounts(settings: Settings) -> None:
-    """Accounts, the hot wallet with coins on the chain, and the opening balances that say the same in the books."""
-    from adapters.vault import keystore_file
-    from adapters.vault.keystore import address_in
+    """Accounts, hot wallets with coins on their chains, and the opening balances that say the same in the books."""
+    from adapters.vault import wallet_address
     from adapters.wiring import open_store
-    from ops.devnet.treasury import fill
 
     catalogue = load(settings.profile, settings.catalogue_dir)
-    wallet, node = address_in(keystore_file(settings.signer_home, NETWORK)), settings.node_urls(NETWORK)[0]
-    eth, usdt = catalogue.asset(NETWORK, "ETH"), catalogue.asset(NETWORK, "USDT")
     async with open_store(settings) as store:
         for client in CLIENTS:
             await store.books.ensure_account(client)
-        await store.books.ensure_wallet(NETWORK, wallet, 0)
-        if int((await store.views.house()).get(chart.opening(usdt.id).code, "0")):
-            return  # opened before: what the wallet holds by now is the books' business
-        coins = {eth.id: Amount.parse(WALLET_ETH, eth), usdt.id: Amount.parse(WALLET_USDT, usdt)}
-        await fill(node, wallet, wei=coins[eth.id].units, usdt_units=coins[usdt.id].units)
-        lines = [(chart.hot_wallet(NETWORK, wallet, id_), amount.units) for id_, amount in coins.items()]
-        for client, balances in OPENING.items():
-            for id_, text in balances.items():
-                lines.append((chart.available(client, id_), Amount.parse(text, catalogue.assets[id_]).units))
-        await store.books.post_opening("household", lines)
+        house = await store.views.house()
+        for network, coins in COFFERS.items():
+            wallet = wallet_address(settings.signer_home, catalogue.networks[network])
+            await store.books.ensure_wallet(network, wallet, 0)
+            if any(int(house.get(chart.opening(id_).code, "0")) for id_ in coins):
+                continue  # opened before: what the wallet holds by now is the books' business
+            units = {id_: Amount.parse(text, catalogue.assets[id_]).units for id_, text in coins.items()}
+            await _fill(settings, network, wallet, units)
+            lines = [(chart.hot_wallet(network, wallet, id_), held) for id_, held in units.items()]
+            for client, balances in OPENING.items():
+                for id_, text in balances.items():
+                    if id_ in coins:
+                        lines.append((chart.available(client, id_), Amount.parse(text, catalogue.assets[id_]).units))
+            await store.books.post_opening(f"household/{network}", lines)
+
+
+async def _fill(settings: Settings, network: str, wallet: str, units: Mapping[str, int]) -> None:
+    """Has the network's rich account put `units` of native coin and USDT under the wallet's key."""
+    native, token = units.values()
+    node = settings.node_urls(network)[0]
+    if network == "tron":
+        from ops.devnet.tron import treasury as tron_treasury
+
+        await tron_treasury.fill(node, wallet, sun=native, usdt_units=token)
+    else:
+        from ops.devnet import treasury
+
+        await treasury.fill(node, wallet, wei=native, usdt_units=token)
 
 
 async def hand_out_keys(settings: Settings) -> None:

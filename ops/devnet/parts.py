@@ -43,6 +43,18 @@ def _node_proxy(settings: Settings) -> Part:
     )
 
 
+def _tron_node(settings: Settings) -> Part:
+    ports = settings.ports
+    words = ("--port", str(ports.tron_full), "--solidity-port", str(ports.tron_solidity))
+    pace = ("--state-dir", str(settings.state_dir), "--block-time", str(settings.block_time_s))
+    return Part(
+        name="tron_node",
+        argv=(sys.executable, "-m", "ops.devnet.tron", *words, *pace),
+        ready=lambda: _is_200(ports.tron_full, "/_ctl"),
+        cwd=ROOT,
+    )
+
+
 def _worker(kind: str) -> Row:
     hidden: frozenset[str] = _HIDDEN_FROM_SIGNER if kind == "signer" else frozenset()
 
@@ -102,6 +114,12 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("anvil", lambda s: s.starts_chain("ethereum"), lambda s: (s.ports.anvil,), _anvil),
     Row("node_proxy", lambda s: s.starts_chain("ethereum"), lambda s: (s.ports.node_proxy,), _node_proxy),
+    Row(
+        "tron_node",
+        lambda s: s.starts_chain("tron"),
+        lambda s: (s.ports.tron_full, s.ports.tron_solidity),
+        _tron_node,
+    ),
     *(_worker(kind) for kind in WORKER_KINDS),
     Row("api", lambda _: True, lambda s: (s.api_bind_port,), _api, is_ours=True),
 )

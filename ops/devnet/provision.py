@@ -43,13 +43,14 @@ async def _household(step: str, settings: Settings) -> None:
         await getattr(household, step)(settings)
 
 
+_BOOKS_AND_NODES = frozenset({"postgres", "node_proxy", "tron_node"})
 STEPS: tuple[Step, ...] = (
     Step("keys: payload key and hot wallet", frozenset(), partial(_household, "make_keys")),
     Step("approvers: keys and rosters", frozenset(), partial(_household, "enrol_approvers")),
     Step("Temporal: retention and search attributes", frozenset({"temporal"}), _temporal),
     Step("database: schema", frozenset({"postgres"}), _migrations),
-    Step("accounts and balances", frozenset({"postgres", "node_proxy"}), partial(_household, "open_accounts")),
-    Step("API keys", frozenset({"postgres"}), partial(_household, "hand_out_keys")),
+    Step("accounts and balances", _BOOKS_AND_NODES, partial(_household, "open_accounts")),
+    Step("API keys", _BOOKS_AND_NODES, partial(_household, "hand_out_keys")),
 )
 
 

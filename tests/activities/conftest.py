@@ -7,6 +7,7 @@ import pytest_asyncio
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
+import activities.pulse
 from activities.stories import PayoutOrder
 from domain.errors import Unavailable
 from domain.ports import Conclusion
@@ -61,3 +62,9 @@ def stories() -> Recorder:
 def inside() -> ActivityEnvironment:
     """What an activity sees of the worker around it."""
     return ActivityEnvironment()
+
+
+@pytest.fixture
+def quick_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activities beat fifty times a second, so that a test need not wait for what they say."""
+    monkeypatch.setattr(activities.pulse, "BEAT_S", 0.02)

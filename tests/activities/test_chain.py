@@ -1,6 +1,7 @@
 """What delivering promises by itself: stored before it is sent, patient, alive, and quick to leave."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.chain import ChainActivities, DeliverOrder
+from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
 from domain.errors import Unavailable
-from domain.payout import Act, Delivery, Slot, Version
+from domain.payout import Act, Delivery, Draft, Fee, Slot, Version
 from domain.withdrawal import Stage
 from tests.fakes.chain import signed
 from tests.workflows.world import ETHEREUM, World
@@ -24,7 +25,7 @@ async def planned(world: World) -> DeliverOrder:
     slot = await world.books.plan_slot(world.chain.network, world.wallet, items, datetime.now(UTC))
     assert isinstance(slot, Slot)
     fee = await world.chain.quote(slot.payments, world.wallet)
-    return DeliverOrder(slot, signed(world.chain.draft(slot, fee), 1))
+    return DeliverOrder(slot, signed(await world.chain.draft(slot, fee), 1))
 
 
 def deliver(world: World, inside: ActivityEnvironment, order: DeliverOrder) -> "asyncio.Task[Delivery]":
@@ -62,7 +63,7 @@ async def test_nothing_is_sent_that_could_not_be_stored(world: World, inside: Ac
 
 
 async def test_an_operator_reads_in_the_heartbeat_what_it_waits_for(
-    slow_world: World, inside: ActivityEnvironment
+    slow_world: World, inside: ActivityEnvironment, quick_pulse: None
 ) -> None:
     beats: list[dict[str, Any]] = []
     inside.on_heartbeat = lambda *details: beats.append(details[0])
@@ -106,3 +107,25 @@ async def test_where_no_higher_fee_may_be_tried_it_waits_for_the_version_that_is
     assert not running.done()
     slow_world.model.mine(3)
     assert (await running).act is Act.FINAL
+
+
+async def test_fresh_bytes_take_the_place_of_the_same_dead_versions_and_beat_while_nodes_are_slow(
+    world: World, inside: ActivityEnvironment, quick_pulse: None
+) -> None:
+    order, beats = await planned(world), 0
+    draft = world.chain.draft
+
+    async def slow(slot: Slot, fee: Fee) -> Draft:
+        await asyncio.sleep(0.2)
+        return await draft(slot, fee)
+
+    def beat(*details: Any) -> None:
+        nonlocal beats
+        beats += 1
+
+    stale = replace(await draft(order.slot, order.version.fee), after=("0x1", "0x2"))
+    world.chain.draft = slow  # type: ignore[method-assign]
+    inside.on_heartbeat = beat
+    redraft: Any = ChainActivities(world.chain, world.books).redraft
+    assert await inside.run(redraft, RedraftOrder(order.slot, stale)) == stale
+    assert beats > 2, "a silent node must not look like a dead worker"

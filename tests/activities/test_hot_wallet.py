@@ -102,7 +102,11 @@ async def test_a_key_that_is_used_elsewhere_halts_the_wallet(
 
 
 async def test_a_term_ends_by_itself_and_a_part_that_is_down_is_named(
-    world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    stories: Recorder,
+    inside: ActivityEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    quick_pulse: None,
 ) -> None:
     monkeypatch.setattr(activities.hot_wallet, "SERVE_MIN", 0.02)
     monkeypatch.setattr(activities.hot_wallet, "OUTAGE_PAUSE_S", 0.1)

@@ -2,33 +2,31 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
 
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
-from domain.payout import Facts, Fee, Inclusion, Slot, Version, foreign_use
+from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version, all_dead, dead, foreign_use
+from tests.adapters.chains.tron_world import LocalTron, TimedWorld, tron_world
 from tests.adapters.chains.worlds import (
-    COIN,
     FUNDS_UNITS,
-    FUNDS_WEI,
     GWEI,
-    MUTE,
     RULES,
-    TOKEN,
     K,
     World,
     evm_world,
     fake_world,
-    new_recipient,
-    new_slot,
 )
 from tests.ops.chain import LocalChain
 
 UNITS = 5_000_000
+COINS = 10**6
 
 
 @pytest.fixture(scope="session")
@@ -42,24 +40,53 @@ def local_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalChain
         local.stop()
 
 
-@pytest_asyncio.fixture(params=["fake", "evm"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+@pytest.fixture(scope="session")
+def local_tron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
+    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with LocalTron.running(19700 + 2 * turn, tmp_path_factory.mktemp("tron")) as local:
+        yield local
+
+
+@asynccontextmanager
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     worlds: dict[str, Callable[[], AbstractAsyncContextManager[World]]] = {
         "fake": fake_world,
         "evm": lambda: evm_world(request.getfixturevalue("local_chain")),
+        "tron": lambda: tron_world(request.getfixturevalue("local_tron")),
     }
-    async with worlds[request.param]() as opened:
-        yield opened
+    async with worlds[request.param]() as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", "tron"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """Any network."""
+    async with opened(request) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm"])
+async def counting(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A network that counts a key's transactions: one for each number, the dearest of several."""
+    async with opened(request) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["tron"])
+async def timed(request: pytest.FixtureRequest) -> AsyncIterator[TimedWorld]:
+    """A network where nothing but time excludes two transactions."""
+    async with opened(request) as world:
+        yield cast(TimedWorld, world)
 
 
 async def first_slot(world: World) -> Slot:
     latest, _ = await world.chain.next_scarce(world.wallet)
-    return new_slot(world.wallet, latest, units=UNITS)
+    return world.slot(latest, units=UNITS)
 
 
 async def signed(world: World, slot: Slot, fee: Fee | None = None, number: int = 1) -> Version:
     fee = fee or await world.chain.quote(slot.payments, world.wallet)
-    return world.sign(world.chain.draft(slot, fee), number)
+    return world.sign(await world.chain.draft(slot, fee), number)
 
 
 async def sent(world: World, slot: Slot, fee: Fee | None = None, number: int = 1) -> Version:
@@ -86,45 +113,46 @@ def is_known(facts: Facts, version: Version) -> bool:
 
 # ---------------------------------------------------------------- addresses
 async def test_a_canonical_address_is_its_own_canonical_form(world: World) -> None:
-    address = world.chain.check_address(new_recipient(), TOKEN)
-    assert world.chain.check_address(address, TOKEN) == address
+    address = world.chain.check_address(world.recipient(), world.token)
+    assert world.chain.check_address(address, world.token) == address
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0x12", "\n", "🏦" * 40])
 async def test_what_is_no_address_is_refused(world: World, text: str) -> None:
     with pytest.raises(Refused, match="ADDRESS_MALFORMED"):
-        world.chain.check_address(text, TOKEN)
+        world.chain.check_address(text, world.token)
 
 
 async def test_our_own_wallet_is_nobody_s_recipient(world: World) -> None:
     with pytest.raises(Refused, match="ADDRESS_OURS"):
-        world.chain.check_address(world.wallet, TOKEN)
+        world.chain.check_address(world.wallet, world.token)
 
 
 async def test_a_token_s_contract_is_nobody_s_recipient(world: World) -> None:
     with pytest.raises(Refused, match="ADDRESS_TOKEN_CONTRACT"):
-        world.chain.check_address(str(TOKEN.contract), COIN)
+        world.chain.check_address(str(world.token.contract), world.coin)
 
 
 # ---------------------------------------------------------------- quotes and drafts
-@pytest.mark.parametrize("asset", [COIN, TOKEN])
-async def test_a_quote_keeps_the_floors_and_the_caps(world: World, asset: object) -> None:
-    slot = new_slot(world.wallet, 0, COIN if asset is COIN else TOKEN)
+@pytest.mark.parametrize("asset", ["coin", "token"])
+async def test_a_quote_keeps_the_floors_and_the_caps(world: World, asset: str) -> None:
+    slot = world.slot(0, getattr(world, asset))
+    rules = world.chain.network.fees
     fee = await world.chain.quote(slot.payments, world.wallet)
-    assert RULES.price_floor <= fee.price <= RULES.price_cap
-    assert RULES.tip_floor <= fee.tip <= fee.price
-    assert 0 < fee.most <= RULES.network_fee_cap
+    assert rules.price_floor <= fee.price <= rules.price_cap
+    assert rules.tip_floor <= fee.tip <= fee.price
+    assert 0 < fee.most <= rules.network_fee_cap
 
 
 async def test_a_payment_that_the_network_would_reject_is_refused_before_it_is_signed(world: World) -> None:
     await world.break_token(True)
     with pytest.raises(Refused, match="PAYMENT_REVERTS"):
-        await world.chain.quote(new_slot(world.wallet, 0).payments, world.wallet)
+        await world.chain.quote(world.slot(0).payments, world.wallet)
 
 
-@pytest.mark.parametrize(("asset", "funds"), [(COIN, FUNDS_WEI), (TOKEN, FUNDS_UNITS)])
-async def test_a_short_wallet_makes_the_payment_wait_not_fail(world: World, asset: object, funds: int) -> None:
-    slot = new_slot(world.wallet, 0, COIN if asset is COIN else TOKEN, units=funds + 1)
+@pytest.mark.parametrize("asset", ["coin", "token"])
+async def test_a_short_wallet_makes_the_payment_wait_not_fail(world: World, asset: str) -> None:
+    slot = world.slot(0, getattr(world, asset), units=(world.funds if asset == "coin" else FUNDS_UNITS) + 1)
     with pytest.raises(Unavailable, match="WALLET_SHORT"):
         await world.chain.quote(slot.payments, world.wallet)
 
@@ -132,21 +160,29 @@ async def test_a_short_wallet_makes_the_payment_wait_not_fail(world: World, asse
 async def test_a_dear_network_makes_the_payment_wait(world: World) -> None:
     await world.set_base_fee(2000 * GWEI)
     with pytest.raises(Refused, match="FEE_ABOVE_CAP"):
-        await world.chain.quote(new_slot(world.wallet, 0).payments, world.wallet)
+        await world.chain.quote(world.slot(0).payments, world.wallet)
     with pytest.raises(Refused, match="FEE_ABOVE_CAP"):
         await world.chain.market(60_000)
 
 
 async def test_a_draft_is_the_same_bytes_every_time(world: World) -> None:
-    slot, fee = new_slot(world.wallet, 7), Fee(60_000, 30 * GWEI, GWEI)
-    assert world.chain.draft(slot, fee) == world.chain.draft(slot, fee)
-    assert world.chain.draft(slot, fee).unsigned != world.chain.draft(slot, Fee(60_000, 31 * GWEI, GWEI)).unsigned
-    assert world.chain.draft(slot, fee).unsigned != world.chain.draft(new_slot(world.wallet, 8), fee).unsigned
+    slot, other, fee = world.slot(7), world.slot(8), world.fee
+    dearer = Fee(fee.weight + 1, fee.price, fee.tip)
+    drafts = [await world.chain.draft(*words) for words in ((slot, fee), (slot, fee), (slot, dearer), (other, fee))]
+    assert drafts[0] == drafts[1]
+    assert len({draft.unsigned for draft in drafts}) == 3
+
+
+async def test_two_slots_with_the_same_payment_never_have_the_same_bytes(world: World) -> None:
+    slot = world.slot(7)
+    twin = replace(slot, id=f"{slot.id[:-1]}8", scarce="8")
+    one, two = await world.chain.draft(slot, world.fee), await world.chain.draft(twin, world.fee)
+    assert one.unsigned != two.unsigned
 
 
 async def test_a_draft_never_passes_its_slot_s_cap(world: World) -> None:
     with pytest.raises(Refused, match="FEE_ABOVE_CAP"):
-        world.chain.draft(new_slot(world.wallet, 0), Fee(10**6, 31 * GWEI, GWEI))
+        await world.chain.draft(world.slot(0), world.dear_fee)
 
 
 # ---------------------------------------------------------------- the way of a payment
@@ -173,15 +209,17 @@ async def test_a_payment_is_seen_from_the_pool_to_its_end(world: World) -> None:
     assert final.used
     assert the_inclusion(final, version) == inclusion
     assert inclusion.block == final.final_block
-    assert await world.chain.balance(TOKEN, slot.payments[0].recipient) == Amount(UNITS, TOKEN)
-    assert await world.chain.balance(TOKEN, world.wallet) == Amount(FUNDS_UNITS - UNITS, TOKEN)
-    assert await world.chain.balance(COIN, world.wallet) == Amount(FUNDS_WEI - int(inclusion.fee_units), COIN)
+    assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(UNITS, world.token)
+    assert await world.chain.balance(world.token, world.wallet) == Amount(FUNDS_UNITS - UNITS, world.token)
+    assert await world.chain.balance(world.coin, world.wallet) == Amount(
+        world.funds - int(inclusion.fee_units), world.coin
+    )
     assert int(inclusion.fee_units) <= version.fee.most
 
 
 async def test_the_native_coin_is_paid_too(world: World) -> None:
     latest, _ = await world.chain.next_scarce(world.wallet)
-    slot = new_slot(world.wallet, latest, COIN, units=10**15)
+    slot = world.slot(latest, world.coin, units=COINS)
     version = await sent(world, slot)
     await world.mine(K)
     facts = await world.chain.observe(slot, [version])
@@ -189,7 +227,7 @@ async def test_the_native_coin_is_paid_too(world: World) -> None:
     assert facts.used
     assert inclusion is not None
     assert inclusion.delivered
-    assert await world.chain.balance(COIN, slot.payments[0].recipient) == Amount(10**15, COIN)
+    assert await world.chain.balance(world.coin, slot.payments[0].recipient) == Amount(COINS, world.coin)
 
 
 async def test_a_slot_without_versions_can_be_looked_at(world: World) -> None:
@@ -204,70 +242,70 @@ async def test_the_same_bytes_again_change_nothing(world: World) -> None:
     version = await sent(world, slot)
     await world.chain.broadcast(version)
     await world.mine(K)
-    assert await world.chain.balance(TOKEN, slot.payments[0].recipient) == Amount(UNITS, TOKEN)
+    assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(UNITS, world.token)
 
 
-async def test_slots_are_paid_in_their_order_whatever_order_they_are_offered_in(world: World) -> None:
-    latest, _ = await world.chain.next_scarce(world.wallet)
-    slots = [new_slot(world.wallet, latest + at) for at in range(3)]
-    versions = [await sent(world, slot) for slot in reversed(slots)]
-    assert await world.chain.next_scarce(world.wallet) == (latest, latest + 3)
-    await world.mine(K)
-    looks = [await world.chain.observe(slot, [v]) for slot, v in zip(reversed(slots), versions, strict=True)]
+async def test_slots_are_paid_in_their_order_whatever_order_they_are_offered_in(counting: World) -> None:
+    latest, _ = await counting.chain.next_scarce(counting.wallet)
+    slots = [counting.slot(latest + at) for at in range(3)]
+    versions = [await sent(counting, slot) for slot in reversed(slots)]
+    assert await counting.chain.next_scarce(counting.wallet) == (latest, latest + 3)
+    await counting.mine(K)
+    looks = [await counting.chain.observe(slot, [v]) for slot, v in zip(reversed(slots), versions, strict=True)]
     assert all(facts.used for facts in looks)
 
 
 # ---------------------------------------------------------------- versions
-async def test_a_bump_replaces_and_only_one_version_is_paid(world: World) -> None:
-    slot = await first_slot(world)
-    one = await sent(world, slot)
-    two = await bumped(world, slot, one)
-    await world.mine(K)
-    facts = await world.chain.observe(slot, [one, two])
+async def test_a_bump_replaces_and_only_one_version_is_paid(counting: World) -> None:
+    slot = await first_slot(counting)
+    one = await sent(counting, slot)
+    two = await bumped(counting, slot, one)
+    await counting.mine(K)
+    facts = await counting.chain.observe(slot, [one, two])
     assert facts.used
     assert the_inclusion(facts, one) is None
     assert the_inclusion(facts, two) is not None
-    assert await world.chain.balance(TOKEN, slot.payments[0].recipient) == Amount(UNITS, TOKEN)
+    assert await counting.chain.balance(counting.token, slot.payments[0].recipient) == Amount(UNITS, counting.token)
 
 
-async def test_an_older_version_may_win_after_all(world: World) -> None:
-    slot = await first_slot(world)
-    one = await sent(world, slot)
-    two = await bumped(world, slot, one)
-    await world.bring_back(one)
-    await world.mine(K - 1)
-    facts = await world.chain.observe(slot, [one, two])
+async def test_an_older_version_may_win_after_all(counting: World) -> None:
+    slot = await first_slot(counting)
+    one = await sent(counting, slot)
+    two = await bumped(counting, slot, one)
+    await counting.bring_back(one)
+    await counting.mine(K - 1)
+    facts = await counting.chain.observe(slot, [one, two])
     assert facts.used
     assert the_inclusion(facts, one) is not None
     assert the_inclusion(facts, two) is None
 
 
-async def test_too_small_a_raise_is_called_underpriced(world: World) -> None:
-    slot = await first_slot(world)
-    one = await sent(world, slot)
-    shy = await signed(world, slot, Fee(one.fee.weight, one.fee.price + 1, one.fee.tip + 1), 2)
+async def test_too_small_a_raise_is_called_underpriced(counting: World) -> None:
+    slot = await first_slot(counting)
+    one = await sent(counting, slot)
+    shy = await signed(counting, slot, Fee(one.fee.weight, one.fee.price + 1, one.fee.tip + 1), 2)
     with pytest.raises(Refused, match="BROADCAST_UNDERPRICED"):
-        await world.chain.broadcast(shy)
+        await counting.chain.broadcast(shy)
 
 
-async def test_no_bump_passes_a_cap(world: World) -> None:
-    slot = new_slot(world.wallet, 0)
-    assert world.chain.bump(slot, Fee(60_000, RULES.price_cap, GWEI), Fee(60_000, GWEI, GWEI)) is None
-    assert world.chain.bump(slot, Fee(60_000, GWEI, GWEI), Fee(60_000, RULES.price_cap + 1, GWEI)) is None
+async def test_no_bump_passes_a_cap(counting: World) -> None:
+    slot = counting.slot(0)
+    assert counting.chain.bump(slot, Fee(60_000, RULES.price_cap, GWEI), Fee(60_000, GWEI, GWEI)) is None
+    assert counting.chain.bump(slot, Fee(60_000, GWEI, GWEI), Fee(60_000, RULES.price_cap + 1, GWEI)) is None
 
 
-async def test_a_used_slot_is_called_used_which_proves_nothing(world: World) -> None:
-    slot = await first_slot(world)
-    one = await sent(world, slot)
-    await world.mine(1)
-    other = await signed(world, slot, Fee(one.fee.weight, one.fee.price * 2, one.fee.tip * 2), 2)
+async def test_a_used_slot_is_called_used_which_proves_nothing(counting: World) -> None:
+    slot = await first_slot(counting)
+    one = await sent(counting, slot)
+    await counting.mine(1)
+    other = await signed(counting, slot, Fee(one.fee.weight, one.fee.price * 2, one.fee.tip * 2), 2)
     with pytest.raises(Refused, match="BROADCAST_SLOT_USED"):
-        await world.chain.broadcast(other)
+        await counting.chain.broadcast(other)
 
 
 async def test_an_empty_wallet_is_said_to_be_short(world: World) -> None:
-    slot = await first_slot(world)
-    version = await signed(world, slot)
+    latest, _ = await world.chain.next_scarce(world.wallet)
+    version = await signed(world, world.slot(latest, world.coin, units=COINS))
     await world.empty_wallet()
     with pytest.raises(Refused, match="BROADCAST_WALLET_SHORT"):
         await world.chain.broadcast(version)
@@ -293,31 +331,32 @@ async def test_a_reorg_before_finality_is_undone_by_the_same_bytes(world: World)
     assert again is not None
     assert again.block_hash != first.block_hash
     assert facts.used
-    assert await world.chain.balance(TOKEN, slot.payments[0].recipient) == Amount(UNITS, TOKEN)
+    assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(UNITS, world.token)
 
 
-async def test_a_stranger_is_named_once_final_and_not_before(world: World) -> None:
-    slot = await first_slot(world)
-    version = await signed(world, slot)
-    stranger = await world.stranger_spends(int(slot.scarce))
-    early = await world.chain.observe(slot, [version])
+async def test_a_stranger_is_named_once_final_and_not_before(counting: World) -> None:
+    slot = await first_slot(counting)
+    version = await signed(counting, slot)
+    stranger = await counting.stranger_spends(int(slot.scarce))
+    early = await counting.chain.observe(slot, [version])
     assert not early.used
     assert early.consumer is None
 
-    await world.mine(K - 1)
-    facts = await world.chain.observe(slot, [version])
+    await counting.mine(K - 1)
+    facts = await counting.chain.observe(slot, [version])
     assert facts.used
     assert facts.consumer == stranger
     assert the_inclusion(facts, version) is None
-    latest, pending = await world.chain.next_scarce(world.wallet)
+    latest, pending = await counting.chain.next_scarce(counting.wallet)
     assert foreign_use(int(slot.scarce), latest, pending) is not None
     assert foreign_use(int(slot.scarce) + 1, latest, pending) is None
 
 
 async def test_a_reverted_payment_uses_its_slot_and_delivers_nothing(world: World) -> None:
     slot = await first_slot(world)
-    version = await sent(world, slot)
+    version = await signed(world, slot)
     await world.break_token(True)
+    await world.chain.broadcast(version)
     await world.mine(K)
     facts = await world.chain.observe(slot, [version])
     inclusion = the_inclusion(facts, version)
@@ -327,13 +366,13 @@ async def test_a_reverted_payment_uses_its_slot_and_delivers_nothing(world: Worl
     assert not inclusion.delivered
     assert not inclusion.strayed
     assert int(inclusion.fee_units) > 0
-    assert await world.chain.balance(TOKEN, slot.payments[0].recipient) == Amount(0, TOKEN)
+    assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(0, world.token)
 
 
 async def test_success_without_delivery_is_not_delivery(world: World) -> None:
     latest, _ = await world.chain.next_scarce(world.wallet)
-    slot = new_slot(world.wallet, latest, MUTE)
-    version = await sent(world, slot, Fee(100_000, 30 * GWEI, GWEI))
+    slot = world.slot(latest, world.mute)
+    version = await sent(world, slot, world.fee)
     await world.mine(K)
     inclusion = the_inclusion(await world.chain.observe(slot, [version]), version)
     assert inclusion is not None
@@ -409,7 +448,7 @@ async def test_without_nodes_a_read_is_unavailable_and_a_broadcast_uncertain(wor
     for read in (
         world.chain.observe(slot, [version]),
         world.chain.next_scarce(world.wallet),
-        world.chain.balance(COIN, world.wallet),
+        world.chain.balance(world.coin, world.wallet),
         world.chain.head(),
         world.chain.market(60_000),
         world.chain.quote(slot.payments, world.wallet),
@@ -420,3 +459,65 @@ async def test_without_nodes_a_read_is_unavailable_and_a_broadcast_uncertain(wor
         await world.chain.broadcast(version)
     await world.cut_off(False)
     assert not is_known(await world.chain.observe(slot, [version]), version)
+
+
+# ---------------------------------------------------------------- where nothing but time excludes two versions
+def the_sighting(facts: Facts, version: Version) -> Sighting:
+    [sighting] = [sighting for sighting in facts.sightings if sighting.txid == version.txid]
+    return sighting
+
+
+async def test_past_its_expiration_a_version_is_not_dead_until_solid_blocks_are(timed: TimedWorld) -> None:
+    slot = timed.slot(1)
+    await timed.swallow(True)
+    version = await sent(timed, slot)
+    await timed.pass_time()
+    await timed.mine(1)
+    early = await timed.chain.observe(slot, [version])
+    assert not dead(the_sighting(early, version))
+    await timed.mine(K)
+    late = await timed.chain.observe(slot, [version])
+    assert dead(the_sighting(late, version))
+    assert all_dead([version], late)
+
+
+async def test_after_the_proof_a_new_version_pays_and_the_old_one_never_does(timed: TimedWorld) -> None:
+    slot = timed.slot(1, units=UNITS)
+    await timed.swallow(True)
+    one = await sent(timed, slot)
+    await timed.pass_time()
+    await timed.mine(K + 1)
+    assert all_dead([one], await timed.chain.observe(slot, [one]))
+    await timed.swallow(False)
+    two = await sent(timed, slot, number=2)
+    with pytest.raises(Refused, match="BROADCAST_EXPIRED"):
+        await timed.chain.broadcast(one)
+    await timed.mine(K)
+    facts = await timed.chain.observe(slot, [one, two])
+    assert facts.used
+    assert dead(the_sighting(facts, one))
+    assert await timed.chain.balance(timed.token, slot.payments[0].recipient) == Amount(UNITS, timed.token)
+
+
+async def test_a_version_that_was_paid_is_never_called_dead(timed: TimedWorld) -> None:
+    slot = timed.slot(1)
+    version = await sent(timed, slot)
+    await timed.mine(1)
+    await timed.pass_time()
+    await timed.mine(K + 1)
+    await timed.hide_receipts(True)
+    facts = await timed.chain.observe(slot, [version])
+    assert not dead(the_sighting(facts, version))
+    assert facts.consumer == version.txid
+
+
+async def test_a_node_without_history_proves_nothing(timed: TimedWorld) -> None:
+    slot = timed.slot(1)
+    await timed.swallow(True)
+    version = await sent(timed, slot)
+    await timed.pass_time()
+    await timed.mine(2 * K)
+    await timed.forget(K)
+    assert not dead(the_sighting(await timed.chain.observe(slot, [version]), version))
+    await timed.forget(None)
+    assert dead(the_sighting(await timed.chain.observe(slot, [version]), version))

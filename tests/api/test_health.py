@@ -73,5 +73,6 @@ async def test_a_killed_database_is_503_and_the_same_key_works_when_it_is_back(
         assert (await house.ask(body, key="kill")).status_code == 202
         again = await asyncio.gather(*(house.ask(key=f"storm-{n}", client_ref=f"storm-{n}") for n in range(30)))
         assert {answer.status_code for answer in again} == {202}
-        rows = {row["asset"]: row for row in (await house.get("/v1/accounts/acme/balances")).json()["items"]}
-        assert rows["USDT"]["held"] == f"{11.5 * 32:g}", "32 withdrawals, each held once"
+        rows = (await house.get("/v1/accounts/acme/balances")).json()["items"]
+        held = {(row["asset"], row["network"]): row["held"] for row in rows}
+        assert held["USDT", "ethereum"] == f"{11.5 * 32:g}", "32 withdrawals, each held once"

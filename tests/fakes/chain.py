@@ -267,7 +267,7 @@ class FakeChain:
             raise Refused("FEE_ABOVE_CAP", "The network costs more now than its caps allow; the payment waits.")
         return chosen
 
-    def draft(self, slot: Slot, fee: Fee) -> Draft:
+    async def draft(self, slot: Slot, fee: Fee) -> Draft:
         if fee.most > int(slot.fee_cap):
             raise Refused("FEE_ABOVE_CAP", "The fee passes the cap of its slot.", slot=slot.id)
         [payment] = slot.payments

@@ -52,7 +52,7 @@ async def test_a_story_that_is_over_or_was_never_told_needs_no_conclusion(world:
 
 async def test_a_payout_is_begun_once_and_again_only_after_it_was_broken_off(world: World) -> None:
     order = await planned(world)
-    draft = world.chain.draft(order.slot, order.version.fee)
+    draft = await world.chain.draft(order.slot, order.version.fee)
 
     async def begun() -> bool:
         return await TemporalStories().begin_payout(PayoutOrder(order.slot, draft, ()))

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ async def temporal() -> AsyncIterator[WorkflowEnvironment]:
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(TEMPORAL),
         dev_server_extra_args=arguments,
+        dev_server_startup_timeout=timedelta(seconds=30),
         search_attributes=attributes.ALL,
         ui=False,
     ) as env:

@@ -203,6 +203,36 @@ async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
 
 
 @path()
+async def redrafted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
+    async with world.at_work():
+        await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: world.books.calls["settle"] > 0, "the slot settled")
+        await world.payout(0).result()
+    return {"payout-redrafted": world.payout(0)}
+
+
+@path(slow=True)
+async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.chain.faults.black_holes = 10**6
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the first bytes out")
+        world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+        world.first_version_ends()
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        world.model.base_fee *= 2
+        world.chain.faults.black_holes = 0
+        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.until(lambda: bool(world.model.pool), "the second version in the pool")
+        world.model.mine(3)
+        await world.payout(0).result()
+    return {"payout-ended-by-time": world.payout(0)}
+
+
+@path()
 async def settling_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
     async with world.at_work():

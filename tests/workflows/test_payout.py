@@ -10,14 +10,14 @@ from temporalio.client import WorkflowHandle
 import activities.hot_wallet
 from activities.chain import DeliverOrder
 from domain.errors import Refused, Unavailable, Uncertain
-from domain.payout import Delivery
+from domain.payout import Delivery, Draft, Fee, Slot
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
 from tests.fakes.chain import Tx
 from tests.workflows.world import ETHEREUM, USDT, World
 from workers.hosting import Hosted, worker
 from workflows.options import chain_queue
-from workflows.payout import PayoutWorkflow
+from workflows.payout import REDRAFTS_MAX, PayoutWorkflow
 
 COINS = 25 * 10**6
 
@@ -43,6 +43,77 @@ async def test_a_lost_acknowledgement_never_pays_twice(slow_world: World) -> Non
     assert len(set(world.chain.sent)) == 1
     assert len(world.vault.orders) == 1
     world.assert_books_agree()
+
+
+async def test_bytes_that_went_stale_before_they_were_signed_are_drafted_anew(slow_world: World) -> None:
+    world = slow_world
+    world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert len(world.vault.orders) == 2
+    assert world.arrived() == COINS
+
+
+async def test_bytes_that_are_always_stale_halt_the_wallet_because_a_clock_is_wrong(slow_world: World) -> None:
+    world = slow_world
+    stale = Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")
+    world.vault.failures = [stale] * (REDRAFTS_MAX + 1)
+    async with world.at_work():
+        await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "a halt")
+    assert "SIGNER_DRAFT_STALE" in str(world.halted())
+    assert len(world.vault.orders) == REDRAFTS_MAX + 1
+    assert not world.chain.sent
+
+
+async def test_a_redraft_that_is_refused_halts_the_wallet_and_ends_no_story(slow_world: World) -> None:
+    world = slow_world
+    draft, asked = world.chain.draft, 0
+
+    async def dearer(slot: Slot, fee: Fee) -> Draft:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise Refused("FEE_ABOVE_CAP", "The fee passes the cap of its slot.")
+        return await draft(slot, fee)
+
+    world.chain.draft = dearer  # type: ignore[method-assign]
+    world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "a halt")
+        assert "FEE_ABOVE_CAP" in str(world.halted())
+        await hot_wallet.signal("resume", {"reason": "looked", "actors": ["ann"]})
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+
+
+async def test_beside_dead_versions_a_refused_signature_halts_until_people_looked(slow_world: World) -> None:
+    world = slow_world
+    world.chain.faults.black_holes = 10**6
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the first bytes out")
+        world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+        world.first_version_ends()
+        await world.until(lambda: world.halted() is not None, "a halt")
+        assert "SIGNER_QUORUM" in str(world.halted())
+        world.model.base_fee *= 2
+        world.chain.faults.black_holes = 0
+        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.until(lambda: len(world.vault.orders) == 3, "the order in the dead one's place")
+        assert len(world.vault.orders[-1].draft.after) == 1, "the signer is told which version is dead"
+        await world.until(lambda: bool(world.model.pool), "the second version in the pool")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
 
 
 async def test_bytes_that_a_node_swallowed_are_offered_again(slow_world: World) -> None:

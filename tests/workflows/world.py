@@ -22,7 +22,7 @@ from adapters.catalogue import Catalogue, load
 from domain.intent import Decision, Ruling
 from domain.ledger import chart
 from domain.money import Amount
-from domain.payout import SigningOrder, Slot, Version, decide, hot_wallet_workflow_id, payout_workflow_id
+from domain.payout import Facts, SigningOrder, Slot, Version, decide, hot_wallet_workflow_id, payout_workflow_id
 from domain.ports import Conclusion, Request
 from domain.withdrawal import Stage, Withdrawal, withdrawal_id, workflow_id
 from tests.fakes.books import FakeBooks, Row
@@ -150,7 +150,7 @@ class World:
         slot = await self.books.plan_slot(network, self.wallet, items, at)
         assert isinstance(slot, Slot)
         fee = await self.chain.quote(slot.payments, self.wallet)
-        version = signed(self.chain.draft(slot, fee), 1)
+        version = signed(await self.chain.draft(slot, fee), 1)
         await self.books.store_version(version)
         await self.books.record_broadcast(slot.id, version, at)
         await self.chain.broadcast(version)
@@ -163,6 +163,22 @@ class World:
         """A decision as it is typed at the command line."""
         said = self.decision(name, id, ruling)
         return {"approver": said.approver, "intent_hash": said.intent_hash, "signature": said.signature}
+
+    def first_version_ends(self) -> None:
+        """From now on the nodes prove that time has ended every slot's first version, as on a network where it can."""
+        observe = self.chain.observe
+
+        async def seen(slot: Slot, versions: Sequence[Version]) -> Facts:
+            facts = await observe(slot, versions)
+            firsts = {version.txid for version in versions if version.number == 1}
+            return replace(
+                facts,
+                sightings=tuple(
+                    replace(s, expires_at_ms=1, absent_through_ms=2) if s.txid in firsts else s for s in facts.sightings
+                ),
+            )
+
+        self.chain.observe = seen  # type: ignore[method-assign]
 
     def deposit(self, units: int) -> None:
         """More USDT for the client."""

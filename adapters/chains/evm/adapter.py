@@ -62,7 +62,7 @@ class EvmChain:
         [history] = await self._nodes.ask(_fee_history())
         return self._chosen(history, weight)
 
-    def draft(self, slot: Slot, fee: Fee) -> Draft:
+    async def draft(self, slot: Slot, fee: Fee) -> Draft:
         return tx.draft(slot, fee, self._network.chain_id, self._assets)
 
     def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:

@@ -89,7 +89,7 @@ class Deliverer:
     async def _step(self, stored: Stored, offer: Offer | None) -> Offer | None:
         if not stored.versions:
             fee = await self._chain.quote(stored.slot.payments, stored.slot.wallet)
-            self._sign(stored, fee, 1)
+            await self._sign(stored, fee, 1)
         versions = tuple(stored.versions)
         step = await self._decide(stored.slot, versions, offer)
         self._acts[step.act.value] += 1
@@ -99,15 +99,16 @@ class Deliverer:
         elif step.act is Act.HALT:
             raise AssertionError(step.reason)
         elif step.act is Act.BUMP and step.fee is not None:
-            self._sign(stored, step.fee, versions[-1].number + 1)
+            await self._sign(stored, step.fee, versions[-1].number + 1)
         elif step.act is Act.OFFER:
             return await self._offer(versions[(step.offer or 1) - 1], offer)
         return offer
 
-    def _sign(self, stored: Stored, fee: Fee, number: int) -> None:
+    async def _sign(self, stored: Stored, fee: Fee, number: int) -> None:
         """Stored before it is sent; the first to store a number wins, as a unique key would have it."""
+        draft = await self._chain.draft(stored.slot, fee)
         if len(stored.versions) < number:
-            stored.versions.append(sign_evm(self._chain.draft(stored.slot, fee), number, self._key.key))
+            stored.versions.append(sign_evm(draft, number, self._key.key))
 
     async def _decide(self, slot: Slot, versions: tuple[Version, ...], offer: Offer | None) -> Step:
         facts = await self._chain.observe(slot, versions)

@@ -17,7 +17,7 @@ from eth_utils.address import to_checksum_address
 from adapters.wiring import open_chain
 from domain.asset import Asset
 from domain.network import FeeRules, Network
-from domain.payout import Draft, Payment, Slot, Version, slot_id
+from domain.payout import Draft, Fee, Payment, Slot, Version, slot_id
 from domain.ports import Chain
 from ops.devnet.anvil import CHAIN_ID, FALSE_CONTRACT, USDT
 from ops.devnet.treasury import ADDRESS as TREASURY
@@ -43,8 +43,8 @@ _decode: Callable[[bytes], Any] = rlp.codec.decode
 
 
 class World(Protocol):
-    """One network with a hot wallet of ours that has FUNDS_WEI of COIN, FUNDS_UNITS of TOKEN and nothing of MUTE, whose
-    transfers pretend to succeed.
+    """One network with a hot wallet of ours that has `funds` of its coin, FUNDS_UNITS of its token and nothing of its
+    mute token, whose transfers pretend to succeed.
     """
 
     @property
@@ -52,6 +52,38 @@ class World(Protocol):
 
     @property
     def wallet(self) -> str: ...
+
+    @property
+    def coin(self) -> Asset: ...
+
+    @property
+    def token(self) -> Asset: ...
+
+    @property
+    def mute(self) -> Asset: ...
+
+    @property
+    def funds(self) -> int:
+        """Base units of the coin that the wallet begins with."""
+        ...
+
+    @property
+    def fee(self) -> Fee:
+        """One that pays for any of the transfers here."""
+        ...
+
+    @property
+    def dear_fee(self) -> Fee:
+        """One above the cap."""
+        ...
+
+    def recipient(self) -> str:
+        """An address nobody used."""
+        ...
+
+    def slot(self, scarce: int, asset: Asset | None = None, units: int = 5_000_000) -> Slot:
+        """A slot of the wallet that pays a fresh recipient, in TOKEN unless said otherwise."""
+        ...
 
     def sign(self, draft: Draft, number: int) -> Version:
         """What the signer would return."""
@@ -111,8 +143,22 @@ def new_slot(wallet: str, scarce: int, asset: Asset = TOKEN, units: int = 5_000_
     return Slot(name, NETWORK.id, wallet, str(scarce), (payment,), str(RULES.network_fee_cap), K)
 
 
+class Ethers:
+    """What the worlds of one EVM network have in common."""
+
+    wallet: str
+    coin, token, mute, funds = COIN, TOKEN, MUTE, FUNDS_WEI
+    fee, dear_fee = Fee(100_000, 30 * GWEI, GWEI), Fee(10**6, 31 * GWEI, GWEI)
+
+    def recipient(self) -> str:
+        return new_recipient()
+
+    def slot(self, scarce: int, asset: Asset | None = None, units: int = 5_000_000) -> Slot:
+        return new_slot(self.wallet, scarce, asset or TOKEN, units)
+
+
 # ---------------------------------------------------------------- in memory
-class FakeWorld:
+class FakeWorld(Ethers):
     def __init__(self) -> None:
         self.wallet = new_recipient()
         self.model = ModelChain(NETWORK, ASSETS, mute={MUTE.id})
@@ -174,7 +220,7 @@ async def fake_world() -> AsyncIterator[World]:
 
 
 # ---------------------------------------------------------------- a real node
-class EvmWorld:
+class EvmWorld(Ethers):
     """anvil behind the node proxy. Blocks are made only when the test says so: the proxy holds them, and a miner who
     sees the proxy's pool mines on anvil directly.
     """

@@ -198,7 +198,7 @@ if where == "before it is stored":
     store.Page.keep = die
 elif where == "stored but not committed":
     keep = store.Page.keep
-    store.Page.keep = lambda page, version: (keep(page, version), die())
+    store.Page.keep = lambda page, *words: (keep(page, *words), die())
 else:
     judge = vault.SigningVault._judge_and_sign
     vault.SigningVault._judge_and_sign = lambda self, order, now: (judge(self, order, now), die())

@@ -1,0 +1,1 @@
+"""TRON: java-tron's HTTP API, transactions that time alone excludes, resources instead of gas."""

@@ -1,0 +1,210 @@
+"""TRON as the rules see it: implements `domain.ports.Chain` over java-tron's HTTP API."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from opentelemetry import trace
+
+from adapters.chains.tron import address as addresses
+from adapters.chains.tron import costs as prices
+from adapters.chains.tron import results, tx
+from adapters.chains.tron.address import bytes_of
+from adapters.chains.tron.costs import Costs, Parameters
+from adapters.chains.tron.look import Lookout
+from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent, open_nodes
+from domain.asset import Asset
+from domain.errors import Refused, Unavailable
+from domain.money import Amount
+from domain.network import Network
+from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
+from domain.ports import Chain
+
+T = TypeVar("T")
+_log = logging.getLogger("strongroom.chains.tron")
+
+
+class TronChain:
+    """One TRON network. `own_addresses` are ours and may not be paid; `assets` are all that we know, by id."""
+
+    def __init__(
+        self, network: Network, assets: Mapping[str, Asset], nodes: Nodes, own_addresses: Collection[str]
+    ) -> None:
+        self._network = network
+        self._assets = assets
+        self._nodes = nodes
+        self._lookout = Lookout(nodes, assets)
+        self._ours = frozenset(own.lower() for own in own_addresses)
+        self._contracts = frozenset(asset.contract.lower() for asset in assets.values() if asset.contract)
+
+    @property
+    def network(self) -> Network:
+        return self._network
+
+    def check_address(self, text: str, asset: Asset) -> str:
+        return addresses.check(text, network=asset.network, token_contracts=self._contracts, ours=self._ours)
+
+    async def quote(self, payments: Sequence[Payment], wallet: str) -> Fee:
+        cost, chain = await self._itemised(payments, wallet)
+        return prices.chosen(cost, chain, self._network)
+
+    async def costs(self, payments: Sequence[Payment], wallet: str) -> Costs:
+        """A quote's items with their sources: energy and bytes from stake, from the free daily bytes, or burned."""
+        cost, _ = await self._itemised(payments, wallet)
+        return cost
+
+    async def market(self, weight: int) -> Fee:
+        [answer] = await self._nodes.ask(Call("wallet/getchainparameters"))
+        prices.check_price(_read(answer, prices.read_parameters), self._network)
+        return Fee(weight, 1, 0)
+
+    async def draft(self, slot: Slot, fee: Fee) -> Draft:
+        """The reference is the lowest solid block any node names, so that all know it and no fork takes it away; the
+        expiration counts from the time of the youngest head, not from our clock.
+        """
+        said = await self._nodes.ask_all(Call("wallet/getnowblock"), Call("walletsolidity/getnowblock"))
+        tips = [_read(answers, _two_blocks) for answers in said if not isinstance(answers, NodeSilent)]
+        if not tips:
+            raise next(answers for answers in said if isinstance(answers, NodeSilent))
+        solid = min((solid for _, solid in tips), key=lambda block: block.number)
+        expires_at_ms = max(head.at_ms for head, _ in tips) + self._network.window_s * 1000
+        reference = tx.Reference(solid.number, solid.id)
+        return tx.draft(slot, fee, self._network, self._assets, reference, expires_at_ms)
+
+    def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
+        return None
+
+    async def broadcast(self, version: Version) -> None:
+        answers = await self._nodes.tell(Call("wallet/broadcasthex", {"transaction": version.raw.removeprefix("0x")}))
+        if others := results.strangers(answers, version.txid):
+            _log.error("a node answered about another transaction", extra={"txid": version.txid, "named": others[0]})
+        results.judge(answers, version.txid)
+
+    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+        return await self._lookout.look(slot, versions)
+
+    async def next_scarce(self, wallet: str) -> tuple[int, int]:
+        """The network counts nothing, so nothing can be said of a foreign use; the node must answer all the same."""
+        await self._nodes.ask(Call("wallet/getnowblock"))
+        return 0, 0
+
+    async def balance(self, asset: Asset, address: str) -> Amount:
+        said = await self._nodes.ask_every(_balance_call(asset, address))
+        return Amount(min(_balance(asset, answer) for [answer] in said), asset)
+
+    async def head(self) -> int:
+        [answer] = await self._nodes.ask(Call("wallet/getnowblock"))
+        return _read(answer, results.read_block).number
+
+    # ------------------------------------------------------------ what a payment costs
+    async def _itemised(self, payments: Sequence[Payment], wallet: str) -> tuple[Costs, Parameters]:
+        """Simulated for this very call, from the wallet, all by one node."""
+        what = tx.payload(tuple(payments), wallet, self._assets)
+        asset = self._assets[payments[0].asset]
+        answers = await self._nodes.ask(
+            Call("wallet/getchainparameters"),
+            Call("wallet/getaccountresource", {"address": what.owner.hex()}),
+            Call("wallet/getaccount", {"address": what.owner.hex()}),
+            Call("wallet/getaccount", {"address": what.recipient.hex()}),
+            Call("wallet/getcontract", {"value": what.recipient.hex()}),
+            *((_balance_call(asset, wallet), _transfer_call(what)) if what.contract else ()),
+        )
+        chain = _read(answers[0], prices.read_parameters)
+        prices.check_price(chain, self._network)
+        owner, recipient = _read(answers[2], _account), _read(answers[3], _account)
+        if answers[4] or recipient.get("type") == "Contract":
+            raise Refused(
+                "ADDRESS_CONTRACT", "The recipient is a contract; write the address of a wallet.", asset=asset.id
+            )
+        if what.contract and _balance(asset, answers[5]) < what.amount:
+            raise _short(asset)
+        energy = _read(answers[6], _energy_of(asset)) if what.contract else 0
+        has = _read(answers[1], prices.read_resources)
+        cost = prices.costs(energy, tx.size(what), not what.contract and not recipient, has, chain)
+        _show(cost)
+        burned = cost.bytes_burn + cost.activation_burn + max(0, cost.fee_limit - has.energy * chain.energy_price)
+        if int(owner.get("balance", 0)) < burned + (0 if what.contract else what.amount):
+            raise _short(self._assets[self._network.native_asset])
+        return cost, chain
+
+
+@asynccontextmanager
+async def open_tron(
+    network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str]
+) -> AsyncIterator[Chain]:
+    """A TRON network through the nodes at `node_urls` (`full|solidity`, or one URL for both); each must name the
+    network's chain id, the end of its first block's hash, before it is believed.
+    """
+    async with open_nodes(node_urls, network.chain_id) as nodes:
+        yield TronChain(network, assets, nodes, own_addresses)
+
+
+def _short(asset: Asset) -> Unavailable:
+    return Unavailable(
+        "WALLET_SHORT", f"The hot wallet lacks {asset.code}; the payment waits for its refill.", asset=asset.id
+    )
+
+
+def _show(cost: Costs) -> None:
+    """Where energy and bytes come from, on the trace of the quote."""
+    trace.get_current_span().set_attributes(
+        {
+            "tron.energy": cost.energy,
+            "tron.energy_from_stake": cost.energy_from_stake,
+            "tron.bytes": cost.bytes,
+            "tron.bytes_from": cost.bytes_from,
+            "tron.burn_sun": cost.burn,
+        }
+    )
+
+
+def _balance_call(asset: Asset, address: str) -> Call:
+    if asset.contract is None:
+        return Call("wallet/getaccount", {"address": bytes_of(address).hex()})
+    words = {"owner_address": bytes_of(address).hex(), "contract_address": bytes_of(asset.contract).hex()}
+    return Call("wallet/triggerconstantcontract", {**words, "data": tx.balance_query(address)})
+
+
+def _transfer_call(what: tx.Payload) -> Call:
+    assert what.contract is not None
+    words = {"owner_address": what.owner.hex(), "contract_address": what.contract.hex()}
+    return Call("wallet/triggerconstantcontract", {**words, "data": what.data.hex()})
+
+
+def _balance(asset: Asset, answer: Answer) -> int:
+    if asset.contract is None:
+        return int(_read(answer, _account).get("balance", 0))
+    return _read(answer, lambda row: int(row["constant_result"][0], 16))
+
+
+def _account(answer: Any) -> Mapping[str, Any]:
+    """wallet/getaccount; empty for an address nobody activated."""
+    if not isinstance(answer, dict) or (answer and "address" not in answer):
+        raise ValueError("no account")
+    return answer
+
+
+def _energy_of(asset: Asset) -> Callable[[Any], int]:
+    """Reads the simulated transfer's energy, penalty included. Raises Refused PAYMENT_REVERTS when it fails."""
+
+    def read(answer: Any) -> int:
+        if reason := results.call_failure(answer):
+            raise Refused(
+                "PAYMENT_REVERTS", f"The network would reject this payment: {reason}.", asset=asset.id, reason=reason
+            )
+        return int(answer["energy_used"])
+
+    return read
+
+
+def _two_blocks(answers: Any) -> tuple[results.Block, results.Block]:
+    return results.read_block(answers[0]), results.read_block(answers[1])
+
+
+def _read(answer: Answer, reader: Callable[[Any], T]) -> T:
+    """What `reader` finds in an answer. Raises NodeSilent NODE_GARBLED when there is nothing to find."""
+    try:
+        return reader(answer)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise NodeSilent("NODE_GARBLED", "A node gave no usable answer to a read.") from None

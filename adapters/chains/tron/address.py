@@ -1,0 +1,109 @@
+"""Which TRON addresses may be paid, and their three forms. Pure; what a client typed is never repeated in an error.
+
+An address is 21 bytes: 0x41 and the last 20 of keccak256(public key). People write it in Base58Check ("T..."), nodes
+write it in hex ("41..."), contracts know only the last 20 bytes.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection
+
+from domain.errors import Refused
+
+PREFIX = b"\x41"
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_BASE58 = "[1-9A-HJ-NP-Za-km-z]"
+_TRON = re.compile(rf"T{_BASE58}{{33}}")
+_HEX_FORM = re.compile(r"(0x)?41[0-9a-fA-F]{40}")
+# What people paste by mistake, by the shape of the text: the network is only named, never believed.
+_ELSEWHERE = (
+    ("an EVM network", re.compile(r"0x[0-9a-fA-F]{40}")),
+    ("Bitcoin", re.compile(r"(bc|tb|bcrt)1[02-9ac-hj-np-z]{8,87}", re.IGNORECASE)),
+    ("an old TRON test network", re.compile(rf"27{_BASE58}{{33}}")),
+    ("Bitcoin", re.compile(rf"[123mn]{_BASE58}{{25,34}}")),
+)
+_SYSTEM_BELOW = 0x20000  # nobody has a key for the zero address and the precompiled contracts (0x1..0x9, 0x1000001..)
+_PRECOMPILES = range(0x1000000, 0x1000020)
+
+
+def check(text: str, *, network: str, token_contracts: Collection[str], ours: Collection[str]) -> str:
+    """The recipient in Base58Check, its only form. `token_contracts` and `ours` may not be paid; they
+    come in small letters, in which no two addresses that exist are alike.
+
+    Raises Refused ADDRESS_MALFORMED, ADDRESS_HEX_FORM, ADDRESS_WRONG_NETWORK, ADDRESS_CHECKSUM, ADDRESS_ZERO,
+    ADDRESS_PRECOMPILE, ADDRESS_TOKEN_CONTRACT or ADDRESS_OURS.
+    """
+    if not _TRON.fullmatch(text):
+        raise _malformed(text, network)
+    try:
+        number = int.from_bytes(bytes_of(text)[1:], "big")
+    except ValueError:
+        raise Refused(
+            "ADDRESS_CHECKSUM",
+            "The checksum of this address does not fit it: copy it again, at least one character is wrong.",
+            network=network,
+        ) from None
+    if number == 0:
+        raise Refused("ADDRESS_ZERO", "Nobody owns the zero address; money sent there is lost.", network=network)
+    if number < _SYSTEM_BELOW or number in _PRECOMPILES:
+        raise Refused(
+            "ADDRESS_PRECOMPILE",
+            "This address belongs to the network itself; money sent there is lost.",
+            network=network,
+        )
+    if text.lower() in token_contracts:
+        raise Refused(
+            "ADDRESS_TOKEN_CONTRACT",
+            "This is the contract of a token, not a wallet; write the recipient's own address.",
+            network=network,
+        )
+    if text.lower() in ours:
+        raise Refused("ADDRESS_OURS", "This address is ours; transfer between accounts instead.", network=network)
+    return text
+
+
+def bytes_of(text: str) -> bytes:
+    """The 21 bytes of a Base58Check address. Raises ValueError when it is none of TRON's."""
+    number = 0
+    for character in text:
+        number = number * 58 + _ALPHABET.index(character)
+    data = number.to_bytes(25, "big") if number < 2**200 else b""
+    body, check_ = data[:-4], data[-4:]
+    if len(body) != 21 or body[:1] != PREFIX or _check(body) != check_:
+        raise ValueError("not a TRON address")
+    return body
+
+
+def text_of(address: bytes) -> str:
+    """Base58Check of 21 bytes that begin with 0x41."""
+    if len(address) != 21 or address[:1] != PREFIX:
+        raise ValueError("a TRON address has 21 bytes, the first 0x41")
+    number, out = int.from_bytes(address + _check(address), "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        out = _ALPHABET[digit] + out
+    return out
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(body).digest()).digest()[:4]
+
+
+def _malformed(text: str, network: str) -> Refused:
+    if _HEX_FORM.fullmatch(text):
+        return Refused(
+            "ADDRESS_HEX_FORM",
+            "This is the hexadecimal form of an address, which has no checksum; write the form that begins with T.",
+            network=network,
+        )
+    for name, shape in _ELSEWHERE:
+        if shape.fullmatch(text):
+            return Refused(
+                "ADDRESS_WRONG_NETWORK",
+                f"This looks like an address of {name}; choose that network, or write one of {network}.",
+                network=network,
+                looks_like=name,
+            )
+    return Refused(
+        "ADDRESS_MALFORMED", "Write the address as T and 33 letters and digits (Base58Check).", network=network
+    )

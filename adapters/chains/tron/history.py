@@ -1,0 +1,95 @@
+"""Solid history, read by ourselves: is a transaction absent from every solid block it could have been in?
+
+A version can be included only after its reference block, on the branch of that block, and only above a parent that is
+older than its expiration. So the solid blocks from its reference through the first one that reaches its expiration
+are all there is to read; each must name the one before as its parent, or the run proves nothing.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from adapters.chains.tron.nodes import Call, Node, Nodes, NodeSilent, ask_one
+from adapters.chains.tron.results import Block, read_block
+from adapters.chains.tron.tx import Window
+
+PASS_BLOCKS = 20
+RUN_BLOCKS_MAX = 40_000  # a day and a half of blocks: more than any version of ours can live
+KEPT_MAX = 1024
+_log = logging.getLogger("strongroom.chains.tron")
+
+
+class History:
+    """Runs of solid blocks of one network. What a run once proved stays proven: solid blocks do not change."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._proven: dict[str, int] = {}
+        self._blocks: dict[int, Block] = {}
+
+    async def absent_through(self, txid: str, window: Window, solid: Block) -> int | None:
+        """The time of the block that ends a complete run without `txid` through its expiration. None while solid time
+        has not reached that, when no node can show such a run (it forgets, it lies, it is silent), when nodes disagree
+        about its end, and when the run does hold `txid`.
+        """
+        if txid in self._proven:
+            return self._proven[txid]
+        if solid.at_ms < window.expires_at_ms:
+            return None
+        for node in self._nodes.each:
+            run = await self._run(node, window, solid)
+            if run is None:
+                continue
+            if any(txid in block.txids for block in run):
+                return None
+            if await self._agreed(run[-1]):
+                self._keep(txid, run[-1].at_ms)
+                return run[-1].at_ms
+        return None
+
+    async def _run(self, node: Node, window: Window, solid: Block) -> list[Block] | None:
+        """One node's solid blocks from the reference block through the first that reaches the expiration."""
+        first = solid.number - (solid.number - window.low_height) % 2**16
+        run: list[Block] = []
+        while len(run) < RUN_BLOCKS_MAX:
+            at = first + len(run)
+            last = min(at + PASS_BLOCKS - 1, solid.number)
+            blocks = await self._read(node, at, last) if at <= last else None
+            if not blocks or [block.number for block in blocks] != list(range(at, last + 1)):
+                return None
+            for block in blocks:
+                if not (window.names(block.number, block.id) if not run else block.parent == run[-1].id):
+                    _log.warning("solid blocks do not link", extra={"block": block.number, "node": node.host})
+                    self._blocks.clear()
+                    return None
+                run.append(block)
+                if block.at_ms >= window.expires_at_ms:
+                    return run
+        return None
+
+    async def _read(self, node: Node, first: int, last: int) -> Sequence[Block] | None:
+        if all(number in self._blocks for number in range(first, last + 1)):
+            return [self._blocks[number] for number in range(first, last + 1)]
+        said = await ask_one(node, Call("walletsolidity/getblockbylimitnext", {"startNum": first, "endNum": last + 1}))
+        if isinstance(said, NodeSilent):
+            return None
+        try:
+            blocks = [read_block(row) for row in said[0].get("block", ())]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+        if len(self._blocks) + len(blocks) > KEPT_MAX:
+            self._blocks.clear()
+        self._blocks.update((block.number, block) for block in blocks)
+        return blocks
+
+    async def _agreed(self, end: Block) -> bool:
+        """Every node has this very block as solid."""
+        said = await self._nodes.ask_all(Call("walletsolidity/getblockbynum", {"num": end.number}))
+        return all(
+            not isinstance(row, NodeSilent) and isinstance(row[0], dict) and row[0].get("blockID") == end.id
+            for row in said
+        )
+
+    def _keep(self, txid: str, at_ms: int) -> None:
+        if len(self._proven) >= KEPT_MAX:
+            self._proven.clear()
+        self._proven[txid] = at_ms

@@ -1,0 +1,33 @@
+// Compiles the contracts beside this file into artifacts (ABI and bytecode). Only needed when a .sol file changed:
+//   npm install --prefix /tmp/solc solc@0.8.37 && NODE_PATH=/tmp/solc/node_modules node compile.cjs
+"use strict";
+const fs = require("fs");
+const path = require("path");
+const solc = require("solc");
+
+const names = fs.readdirSync(__dirname).filter((file) => file.endsWith(".sol")).sort();
+const input = {
+  language: "Solidity",
+  sources: Object.fromEntries(names.map((n) => [n, { content: fs.readFileSync(path.join(__dirname, n), "utf8") }])),
+  settings: {
+    optimizer: { enabled: true, runs: 1 },
+    evmVersion: "istanbul",
+    metadata: { bytecodeHash: "none", appendCBOR: false },
+    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+  },
+};
+const output = JSON.parse(solc.compile(JSON.stringify(input)));
+for (const error of output.errors || []) console.error(error.formattedMessage);
+if ((output.errors || []).some((error) => error.severity === "error")) process.exit(1);
+for (const name of names) {
+  const contract = path.basename(name, ".sol");
+  const { abi, evm } = output.contracts[name][contract];
+  const artifact = {
+    contract,
+    compiler: solc.version(),
+    abi,
+    bytecode: "0x" + evm.bytecode.object,
+    deployedBytecode: "0x" + evm.deployedBytecode.object,
+  };
+  fs.writeFileSync(path.join(__dirname, contract + ".json"), JSON.stringify(artifact, null, 1) + "\n");
+}
