@@ -15,6 +15,9 @@ SETTINGS = {
     "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
 }
 
+# Two processes, each with whole files: what a file starts for its tests is started once.
+WHOLE_SUITE = ("-q", "-n", "2", "--dist", "loadfile")
+
 
 def command(ctx: typer.Context) -> None:
     """Run the test suite; everything after `test` goes to pytest."""
@@ -23,4 +26,5 @@ def command(ctx: typer.Context) -> None:
         raise typer.Exit(Exit.FAILED)
     os.chdir(ROOT)
     sys.stdout.flush()
-    os.execv(sys.executable, (sys.executable, "-m", "pytest", *ctx.args))  # noqa: S606  # our own interpreter, no shell
+    words = ctx.args or WHOLE_SUITE
+    os.execv(sys.executable, (sys.executable, "-m", "pytest", *words))  # noqa: S606  # our own interpreter, no shell

@@ -25,7 +25,7 @@ from domain.payout import Draft, Fee, Item, Payment, SigningOrder, Slot, slot_id
 from tests.adapters.vault.desk import NOON, Clock, intent
 
 SECRET = bytes.fromhex("da146374a75310b9666e834ee4ad0866d6f4035967bfc76217c5a495fff9f0d1")
-WALLET = FAMILIES["tron"].address(SigningKey(SECRET))
+WALLET = FAMILIES["tron"].address(SigningKey(SECRET).address)
 CLIENT, THIEF = (text_of(b"\x41" + bytes([n]) * 20) for n in (0x77, 0x66))
 CATALOGUE = load("devnet")
 NETWORK = CATALOGUE.networks["tron"]
