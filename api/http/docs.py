@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 _STYLE = """
-:root{color-scheme:light dark;--line:#8884;--soft:#8882;--accent:#0a7a55}
+:root{color-scheme:light dark;--line:#8884;--soft:#8882;--accent:light-dark(#0a7a55,#4cc79a)}
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{margin-bottom:0}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
 details{border:1px solid var(--line);border-radius:.5rem;margin:.6rem 0;padding:.5rem .8rem}
@@ -17,7 +17,7 @@ td,th{text-align:left;vertical-align:top;border-top:1px solid var(--line);paddin
 td{overflow-wrap:anywhere}td:first-child{white-space:nowrap;overflow-wrap:normal;width:1%}
 .say{opacity:.7;margin-left:.6rem}
 pre{background:var(--soft);padding:.6rem;border-radius:.4rem;overflow:auto}code{font-size:.92em}
-nav a{margin-right:1rem}
+nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem}
 """
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 
