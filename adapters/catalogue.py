@@ -55,7 +55,7 @@ def load(profile: str = "production", folder: Path = FOLDER) -> Catalogue:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(
-            "CONFIG_INVALID", f"A row in {folder} lacks or misspells {error}; see docs/networks.md."
+            "CONFIG_INVALID", f"A row in {folder} lacks or misspells {error}; its neighbours show the form."
         ) from error
 
 

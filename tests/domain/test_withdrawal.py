@@ -48,8 +48,11 @@ def test_nothing_follows_an_end() -> None:
                 check_step(end, stage)
 
 
-@given(st.text(max_size=64), st.text(max_size=64), st.text(max_size=64), st.text(max_size=64))
+# The door and the books take printable names only, so the line end between account and reference parts them for ever.
+NAMES = st.text(st.characters(exclude_categories=("C",)), max_size=64)
+
+
+@given(NAMES, NAMES, NAMES, NAMES)
 def test_one_account_and_reference_name_one_withdrawal_for_ever(a: str, b: str, c: str, d: str) -> None:
     one, other = (a, b), (c, d)
-    same_name = withdrawal_id(*one) == withdrawal_id(*other)
-    assert same_name == (one == other or "\n".join(one) == "\n".join(other))
+    assert (withdrawal_id(*one) == withdrawal_id(*other)) == (one == other)
