@@ -96,6 +96,10 @@ def _network(id_: str, row: Mapping[str, Any], assets: Mapping[str, Asset]) -> N
         confirmations=row["confirmations"],
         needs_finalized_tag=row["needs_finalized_tag"],
         in_flight_max=row["in_flight_max"],
+        batch_max=row.get("batch_max", 1),
+        inputs_max=row.get("inputs_max", 0),
+        batch_wait_s=row.get("batch_wait_s", 0),
+        batch_urgent_s=row.get("batch_urgent_s", 0),
         window_s=row.get("window_s", 0),
         checked_on=row["checked_on"],
         fees=FeeRules(
@@ -105,6 +109,7 @@ def _network(id_: str, row: Mapping[str, Any], assets: Mapping[str, Asset]) -> N
             network_fee_cap=int(fees["network_fee_cap"]),
             bump_after_s=fees["bump_after_s"],
             overhead_cap=int(fees.get("overhead_cap", 0)),
+            share_cap_percent=fees.get("share_cap_percent", 0),
         ),
         tiers=tuple(
             ConfirmationTier(t["asset"], Amount.parse(t["from"], by_code[t["asset"]]).units, t["blocks"])

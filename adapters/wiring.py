@@ -9,7 +9,7 @@ from adapters.settings import Settings
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.network import Network
-from domain.ports import Chain, Views
+from domain.ports import Chain, Coins, Views
 
 if TYPE_CHECKING:
     from temporalio.client import Client, Plugin
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_chain(
-    network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str] = ()
+    network: Network,
+    assets: Mapping[str, Asset],
+    node_urls: Sequence[str],
+    own_addresses: Collection[str] = (),
+    coins: Coins | None = None,
 ) -> AsyncIterator[Chain]:
-    """One network through the nodes at `node_urls`. `own_addresses` are our wallets there, which may not be paid.
+    """One network through the nodes at `node_urls`. `own_addresses` are our wallets there, which may not be paid;
+    `coins` is where a network whose wallets are many coins keeps them.
 
     Nothing is sent before the first call, so a node that is down keeps nobody from starting. Raises Refused
     CONFIG_INVALID for a family nobody has built, or without a node.
@@ -35,7 +40,7 @@ async def open_chain(
         raise Refused("CONFIG_INVALID", f"Network {network.id}: choose a family of {known}.", family=network.family)
     if not node_urls:
         raise Refused("CONFIG_INVALID", f"Network {network.id} needs at least one node URL.", network=network.id)
-    async with REGISTRY[network.family](network, assets, node_urls, own_addresses) as chain:
+    async with REGISTRY[network.family](network, assets, node_urls, own_addresses, coins) as chain:
         yield chain
 
 

@@ -30,6 +30,9 @@ class FeeRules:
     overhead_cap: int = 0  # the most that may burn besides what a transaction itself limits (bytes, activation)
     bump_numerator: int = 1125  # geth wants +10 % on both tip and cap; 12.5 % clears it with integer rounding
     bump_denominator: int = 1000
+    share_cap_percent: int = (
+        0  # the most a slot may cost, in percent of what it pays out in the native coin; 0: no such cap
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Network:
     tiers: tuple[ConfirmationTier, ...] = field(default=())
     needs_finalized_tag: bool = False
     in_flight_max: int = 16
+    batch_max: int = 1  # payouts that one transaction may carry
+    inputs_max: int = 0  # coins that one transaction may spend; 0 where a wallet is one account
+    batch_wait_s: int = 0  # how long the first payout of a batch waits for others, at most
+    batch_urgent_s: int = 0  # a payout asked for this long ago closes its batch at once
     window_s: int = 0  # how long a version may be included, from the head it was drafted at; 0: for ever
 
     def confirmations_for(self, amount: Amount) -> int:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from domain.coin import Coin
 from domain.intent import Decision, Intent
 
 
@@ -44,6 +45,8 @@ class Slot:
     nothing (TRON); `fee_cap` in native base units, for every version.
 
     `confirmations` is what makes its payments final, counted with the including block, fixed when the slot was planned.
+    `inputs`: where a wallet is many coins, those that every version spends, all of them; the first is the anchor, and
+    its outpoint is `scarce`. Empty where a wallet is one account.
     """
 
     id: str
@@ -53,6 +56,7 @@ class Slot:
     payments: tuple[Payment, ...]
     fee_cap: str
     confirmations: int
+    inputs: tuple[Coin, ...] = ()
 
 
 def slot_id(network: str, wallet: str, scarce: str) -> str:

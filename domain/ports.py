@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.asset import Asset
+from domain.coin import BlockMark, Coin, CoinBlock, Fate
 from domain.intent import Decision, Intent
 from domain.money import Amount
 from domain.network import Network
@@ -32,6 +33,12 @@ class Chain(Protocol):
         `wallet`. Raises Refused PAYMENT_REVERTS (the payment can never work as it is) or ADDRESS_CONTRACT (the
         recipient is code that cannot be paid), Refused FEE_ABOVE_CAP and Unavailable WALLET_SHORT (both pass by
         themselves: the payment waits).
+        """
+        ...
+
+    async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
+        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no slot
+        has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
         """
         ...
 
@@ -78,6 +85,52 @@ class Chain(Protocol):
         ...
 
     async def head(self) -> int: ...
+
+
+# ---------------------------------------------------------------- coins
+class Coins(Protocol):
+    """The coins of our wallets on one network as canonical blocks made and spent them: a projection of blocks read
+    whole, which a reorganisation undoes and redoes in one transaction. Every method raises Unavailable when the store
+    does not answer.
+    """
+
+    async def tip(self) -> BlockMark | None:
+        """The last block applied; None before `seed`."""
+        ...
+
+    async def wallets(self) -> Mapping[str, bool]:
+        """Our wallets on this network by address, and whether each was seeded."""
+        ...
+
+    async def marks(self, above: int) -> Sequence[BlockMark]:
+        """The canonical blocks known above height `above`, newest first."""
+        ...
+
+    async def seed(self, mark: BlockMark, coins: Mapping[str, Sequence[tuple[Coin, int]]]) -> None:
+        """The beginning of each wallet (by address): at `mark` it had these unspent coins, each with the height that
+        created it. A wallet that was seeded before keeps what it has. Raises Refused COINS_MOVED_ON when there is a
+        tip and it is not `mark`.
+        """
+        ...
+
+    async def apply(self, keep: BlockMark, blocks: Sequence[CoinBlock]) -> None:
+        """In one transaction: what blocks above `keep` did is undone (they are kept as orphans), then `blocks` are
+        applied, which link to `keep` and to each other. Raises Refused COINS_MOVED_ON when `keep` is not canonical
+        here any more or the tip is already one of `blocks` (somebody else was quicker: read the tip again).
+        """
+        ...
+
+    async def free(self, wallet: str, through: int) -> Sequence[Coin]:
+        """Coins created at or below height `through`, not spent, taken by no slot; coinbase coins only when 100 deep."""
+        ...
+
+    async def fates(self, outpoints: Sequence[str]) -> Sequence[Fate]:
+        """What is known of each outpoint, in their order; an unknown one has a fate of Nones."""
+        ...
+
+    async def spenders(self, wallet: str, after: int, through: int) -> Sequence[str]:
+        """The txids that spent coins of `wallet` in canonical blocks of heights in (after, through], each once."""
+        ...
 
 
 # ---------------------------------------------------------------- vault
@@ -161,16 +214,22 @@ class OpenSlot:
 
 @dataclass(frozen=True, slots=True)
 class PayoutItem:
-    """A queued payout: its payment, its intent and the counted approvals that cleared it."""
+    """A queued payout: its payment, its intent and the counted approvals that cleared it, when it was asked for and
+    since when it may be paid.
+    """
 
     payment: Payment
     intent: Intent
     decisions: tuple[Decision, ...]
+    requested_at: datetime | None = None
+    queued_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRefusal:
-    """Why a queued payout was not planned now: WALLET_HALTED, IN_FLIGHT_FULL, HOT_WALLET_SHORT, NOT_QUEUED."""
+    """Why a queued payout was not planned now: WALLET_HALTED, IN_FLIGHT_FULL, HOT_WALLET_SHORT, NOT_QUEUED,
+    COIN_TAKEN.
+    """
 
     code: str
     detail: str = ""
@@ -218,10 +277,11 @@ class Books(Protocol):
     async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]: ...
 
     async def plan_slot(
-        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime
+        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime, inputs: Sequence[Coin] = ()
     ) -> Slot | PlanRefusal:
         """Binds the payouts to the wallet's next slot: wallet row locked, scarce number taken, dispatch entry posted,
-        stage PLANNED.
+        stage PLANNED. With `inputs` (the anchor first) those coins are the slot's for ever, and the anchor's outpoint
+        is its scarce thing; each must be a known, unspent coin of the wallet, else the refusal is COIN_TAKEN.
         """
         ...
 

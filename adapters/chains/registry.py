@@ -8,12 +8,17 @@ from adapters.chains.evm.adapter import open_evm
 from adapters.chains.tron.adapter import open_tron
 from domain.asset import Asset
 from domain.network import Network
-from domain.ports import Chain
+from domain.ports import Chain, Coins
 
 
 class Opener(Protocol):
     def __call__(
-        self, network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str]
+        self,
+        network: Network,
+        assets: Mapping[str, Asset],
+        node_urls: Sequence[str],
+        own_addresses: Collection[str],
+        coins: Coins | None,
     ) -> AbstractAsyncContextManager[Chain]: ...
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from adapters.chains.evm import address as addresses
 from domain import fee as fees
 from domain.asset import Asset
+from domain.coin import Coin
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
 from domain.network import Network
@@ -257,6 +258,9 @@ class FakeChain:
             raise Refused("PAYMENT_REVERTS", "The network would reject this payment.", reason="broken on purpose")
         gas = NATIVE_GAS if self.model.assets[payment.asset].native else TOKEN_GAS
         return await self.market(fees.with_margin(gas))
+
+    async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
+        return ()  # the wallet is one account
 
     async def market(self, weight: int) -> Fee:
         self._reach()

@@ -9,11 +9,12 @@ from adapters.chains.evm.receipts import number
 from adapters.chains.evm.rpc import Answer, Call, Nodes, NodeSaysNo, NodeSilent, open_nodes
 from domain import fee as fees
 from domain.asset import Asset
+from domain.coin import Coin
 from domain.errors import Refused, StrongroomError, Unavailable
 from domain.money import Amount
 from domain.network import Network
 from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
-from domain.ports import Chain
+from domain.ports import Chain, Coins
 
 FEE_HISTORY_BLOCKS = 5
 FEE_PERCENTILE = 50
@@ -57,6 +58,9 @@ class EvmChain:
         if isinstance(estimate, NodeSaysNo):
             raise _cannot_pay(estimate, asset)
         return self._chosen(history, fees.with_margin(_quantity(estimate)))
+
+    async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
+        return ()  # the wallet is one account
 
     async def market(self, weight: int) -> Fee:
         [history] = await self._nodes.ask(_fee_history())
@@ -107,7 +111,11 @@ class EvmChain:
 
 @asynccontextmanager
 async def open_evm(
-    network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str]
+    network: Network,
+    assets: Mapping[str, Asset],
+    node_urls: Sequence[str],
+    own_addresses: Collection[str],
+    coins: Coins | None,
 ) -> AsyncIterator[Chain]:
     """An EVM network through the nodes at `node_urls`; each must name the network's chain id before it is believed."""
     async with open_nodes(node_urls, network.chain_id) as nodes:

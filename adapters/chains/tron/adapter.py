@@ -15,11 +15,12 @@ from adapters.chains.tron.costs import Costs, Parameters
 from adapters.chains.tron.look import Lookout
 from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent, open_nodes
 from domain.asset import Asset
+from domain.coin import Coin
 from domain.errors import Refused, Unavailable
 from domain.money import Amount
 from domain.network import Network
 from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
-from domain.ports import Chain
+from domain.ports import Chain, Coins
 
 T = TypeVar("T")
 _log = logging.getLogger("strongroom.chains.tron")
@@ -53,6 +54,9 @@ class TronChain:
         """A quote's items with their sources: energy and bytes from stake, from the free daily bytes, or burned."""
         cost, _ = await self._itemised(payments, wallet)
         return cost
+
+    async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
+        return ()  # the wallet is one account
 
     async def market(self, weight: int) -> Fee:
         [answer] = await self._nodes.ask(Call("wallet/getchainparameters"))
@@ -131,7 +135,11 @@ class TronChain:
 
 @asynccontextmanager
 async def open_tron(
-    network: Network, assets: Mapping[str, Asset], node_urls: Sequence[str], own_addresses: Collection[str]
+    network: Network,
+    assets: Mapping[str, Asset],
+    node_urls: Sequence[str],
+    own_addresses: Collection[str],
+    coins: Coins | None,
 ) -> AsyncIterator[Chain]:
     """A TRON network through the nodes at `node_urls` (`full|solidity`, or one URL for both); each must name the
     network's chain id, the end of its first block's hash, before it is believed.
