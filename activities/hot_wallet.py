@@ -18,15 +18,22 @@ from activities.pulse import Pulse
 from activities.stories import PayoutOrder, Stories
 from domain.asset import Asset
 from domain.errors import Refused, StrongroomError, Unavailable, Uncertain
-from domain.payout import Item, foreign_use
-from domain.ports import Books, Chain, OpenSlot, PayoutItem, PlanRefusal, WalletView
+from domain.hot_wallet import batches, fewer, smallest_first
+from domain.payout import Fee, Item, Payment, Slot, foreign_use
+from domain.ports import Books, Chain, OpenSlot, PayoutItem, WalletView
 
 SERVE_MIN = 10
 LOOK_S = 2
 SWEEP_S = 15
 WAIT_MAX_S = 5
 OUTAGE_PAUSE_S = 1.0
+COIN_TRIES_MAX = 3
 _WALLET_IS_FULL = frozenset({"IN_FLIGHT_FULL", "WALLET_HALTED"})
+_WALLET_IS_SHORT = frozenset({"WALLET_SHORT", "HOT_WALLET_SHORT"})
+# What keeps one slot from being drafted and no other: nobody is down.
+_SLOT_WAITS = _WALLET_IS_SHORT | {"COIN_GONE"}
+# Why a batch waits although nothing is wrong with any payment of it.
+_NO_PAYMENTS_FAULT = frozenset({"FEE_ABOVE_CAP", "COIN_TAKEN", "NOT_QUEUED"})
 
 
 class Wallets(Protocol):
@@ -186,47 +193,162 @@ class _Desk:
                 self._waits(open_slot.slot.id, why)
 
     async def _resumed(self, open_slot: OpenSlot) -> PayoutOrder:
-        """The order of a slot that was planned before: at the fee last signed, else at today's."""
+        """The order of a slot that was planned before: at the fee last signed, else at today's. Raises Refused while
+        it cannot be drafted.
+        """
         slot, versions = open_slot.slot, open_slot.versions
-        fee = versions[-1].fee if versions else await self._chain.quote(slot.payments, self._wallet)
-        return PayoutOrder(slot, await self._chain.draft(slot, fee), tuple(_shown(item) for item in open_slot.items))
+        try:
+            fee = versions[-1].fee if versions else await self._fee_today(slot)
+            draft = await self._chain.draft(slot, fee)
+        except Unavailable as why:
+            if why.code not in _SLOT_WAITS:
+                raise
+            raise Refused(why.code, why.message) from why
+        return PayoutOrder(slot, draft, tuple(_shown(item) for item in open_slot.items))
+
+    async def _fee_today(self, slot: Slot) -> Fee:
+        """Where the slot has its coins, only the price is asked for: a quote would choose other coins, which the wallet
+        may not have, and the draft knows the weight.
+        """
+        return await (self._chain.market(1) if slot.inputs else self._chain.quote(slot.payments, self._wallet))
 
     # ------------------------------------------------------------ what is queued
     async def _plan(self) -> None:
         """Takes as many payouts as there is room and money for. One that cannot be paid now never holds up another."""
         now = self._clock()
         self._waiting = {key: wait for key, wait in self._waiting.items() if wait.forget_at > now}
-        limit = self._network.in_flight_max + len(self._waiting)
         begun: list[asyncio.Task[bool]] = []
         try:
-            for item in await self._books.queued(self._network.id, self._wallet, limit):
-                wait = self._waiting.get(item.payment.withdrawal_id)
-                if wait is not None and wait.until > now:
-                    continue
+            for batch in await self._closed(now):
                 try:
-                    order = await self._planned_slot(item)
-                    begun.append(asyncio.create_task(self._stories.begin_payout(order)))
+                    order = await self._planned_slot(batch)
                 except _Full:
                     break
-                except (Refused, Unavailable) as why:
-                    if isinstance(why, Unavailable) and why.code != "WALLET_SHORT":
-                        raise
-                    self._waits(item.payment.withdrawal_id, why)
+                if order is not None:
+                    begun.append(asyncio.create_task(self._stories.begin_payout(order)))
         finally:
             await self._begun(begun)
 
-    async def _planned_slot(self, item: PayoutItem) -> PayoutOrder:
-        """One payout, bound to the wallet's next slot. Raises Refused with the reason that it waits, or _Full."""
-        fee = await self._chain.quote([item.payment], self._wallet)
-        slot = await self._books.plan_slot(self._network, self._wallet, [item], self._clock())
-        if isinstance(slot, PlanRefusal):
+    async def _closed(self, now: datetime) -> list[tuple[PayoutItem, ...]]:
+        """The batches to plan now, in the order of the queue. Those that had to wait before keep to themselves: their
+        age would close the others' batches too early, time and again.
+        """
+        limit = self._network.in_flight_max * self._network.batch_max + len(self._waiting)
+        queued = await self._books.queued(self._network.id, self._wallet, limit)
+        place = {_key(item): at for at, item in enumerate(queued)}
+        fresh = [item for item in queued if _key(item) not in self._waiting]
+        again = [item for item in queued if _key(item) in self._waiting and self._waiting[_key(item)].until <= now]
+        closed = [*batches(fresh, now, self._network), *batches(again, now, self._network)]
+        return sorted(closed, key=lambda batch: place[_key(batch[0])])
+
+    async def _planned_slot(self, batch: Sequence[PayoutItem]) -> PayoutOrder | None:
+        """One slot for as many payouts of the batch as can be paid now, if any; why the others wait is noted. Raises
+        _Full.
+        """
+        items = tuple(batch)
+        while items:
+            try:
+                fee = await self._chain.quote(_payments(items), self._wallet)
+                slot = await self._bound(items, fee)
+            except (Refused, Unavailable) as why:
+                items = await self._without_hindrance(items, why)
+            else:
+                return await self._ordered(slot, fee, items)
+        return None
+
+    async def _bound(self, items: Sequence[PayoutItem], fee: Fee) -> Slot:
+        """The slot of these payouts, less those that were cancelled meanwhile. Raises Refused or Unavailable
+        WALLET_SHORT with the reason why they wait, or _Full.
+        """
+        taken = 0
+        while True:
+            inputs = await self._chain.fund(_payments(items), self._wallet, fee)
+            slot = await self._books.plan_slot(self._network, self._wallet, items, self._clock(), inputs)
+            if isinstance(slot, Slot):
+                return slot
             if slot.code in _WALLET_IS_FULL:
                 self._look_at = self._clock()
                 raise _Full
-            raise Refused(slot.code, slot.detail or "The payout stays queued.")
-        self._planned += 1
-        self._waiting.pop(item.payment.withdrawal_id, None)
-        return PayoutOrder(slot, await self._chain.draft(slot, fee), (_shown(item),))
+            why = Refused(slot.code, slot.detail or "The payout stays queued.")
+            left = [item for item in items if _key(item) != slot.detail]
+            if slot.code == "NOT_QUEUED" and 0 < len(left) < len(items):
+                self._waits(slot.detail, why)
+                items = left
+            elif slot.code == "COIN_TAKEN" and taken < COIN_TRIES_MAX:
+                taken += 1
+            else:
+                raise why
+
+    async def _without_hindrance(
+        self, items: tuple[PayoutItem, ...], why: Refused | Unavailable
+    ) -> tuple[PayoutItem, ...]:
+        """Those of the batch to try next, now that it was refused as a whole: fewer when the wallet is short, else
+        those that nothing is wrong with. The others wait.
+        """
+        left: tuple[PayoutItem, ...] = ()
+        if why.code == "WALLET_SHORT":
+            left = await self._affordable(items)
+        elif why.code in _WALLET_IS_SHORT:
+            left = fewer(items)
+        elif isinstance(why, Unavailable):
+            raise why
+        elif len(items) > 1 and why.code not in _NO_PAYMENTS_FAULT:
+            return await self._sound(items, why)
+        for key in {_key(item) for item in items} - {_key(item) for item in left}:
+            self._waits(key, why)
+        return left
+
+    async def _affordable(self, items: Sequence[PayoutItem]) -> tuple[PayoutItem, ...]:
+        """As many of them as the wallet's coins can pay, the smallest first; found by halving the doubt."""
+        ordered = smallest_first(items)
+        least, most = 0, len(ordered) - 1
+        while least < most:
+            count = (least + most + 1) // 2
+            if await self._refusal(ordered[:count]) is None:
+                least = count
+            else:
+                most = count - 1
+        return ordered[:least]
+
+    async def _sound(self, items: Sequence[PayoutItem], why: Refused) -> tuple[PayoutItem, ...]:
+        """Those that would not be refused for themselves; none when that is true of all, for then it is not known whose
+        fault it is. Each of the others waits for its own reason.
+        """
+        reasons: dict[str, StrongroomError] = {}
+        for item in items:
+            own = await self._refusal([item])
+            if isinstance(own, Refused) and own.code not in _NO_PAYMENTS_FAULT:
+                reasons[_key(item)] = own
+        if not reasons:
+            reasons = {_key(item): why for item in items}
+        for key, reason in reasons.items():
+            self._waits(key, reason)
+        return tuple(item for item in items if _key(item) not in reasons)
+
+    async def _refusal(self, items: Sequence[PayoutItem]) -> Refused | Unavailable | None:
+        """Why the network or the wallet could not pay these together now; None when they could."""
+        try:
+            await self._chain.quote(_payments(items), self._wallet)
+        except Refused as why:
+            return why
+        except Unavailable as why:
+            if why.code not in _WALLET_IS_SHORT:
+                raise
+            return why
+        return None
+
+    async def _ordered(self, slot: Slot, fee: Fee, items: Sequence[PayoutItem]) -> PayoutOrder | None:
+        """The story that the slot begins with; None when it has to wait for the next sweep."""
+        shown = {_key(item): _shown(item) for item in items}
+        self._planned += len(slot.payments)
+        for payment in slot.payments:
+            self._waiting.pop(payment.withdrawal_id, None)
+        try:
+            draft = await self._chain.draft(slot, fee)
+        except Refused as why:
+            self._waits(slot.id, why)
+            return None
+        return PayoutOrder(slot, draft, tuple(shown[payment.withdrawal_id] for payment in slot.payments))
 
     async def _begun(self, starts: list[asyncio.Task[bool]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""
@@ -286,3 +408,11 @@ class _Full(Exception):
 
 def _shown(item: PayoutItem) -> Item:
     return Item(item.intent, item.decisions)
+
+
+def _key(item: PayoutItem) -> str:
+    return item.payment.withdrawal_id
+
+
+def _payments(items: Sequence[PayoutItem]) -> list[Payment]:
+    return [item.payment for item in items]

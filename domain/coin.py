@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+COINBASE_DEPTH = 100  # confirmations before mined money may be spent: a consensus rule of Bitcoin
+
 
 @dataclass(frozen=True, slots=True)
 class Coin:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from adapters.catalogue import Catalogue
 from adapters.store.books import PostgresBooks
+from adapters.store.coins import PostgresCoins
 from adapters.store.database import Database, open_database
 from adapters.store.keys import ApiKeys
 from adapters.store.views import PostgresViews
@@ -14,12 +15,16 @@ from domain.ports import Roster
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Books, views and keys of one database."""
+    """Books, views, keys and coins of one database."""
 
     database: Database
     books: PostgresBooks
     views: PostgresViews
     keys: ApiKeys
+
+    def coins(self, network: str) -> PostgresCoins:
+        """The coins of our wallets on one network."""
+        return PostgresCoins(self.database, network)
 
 
 @asynccontextmanager

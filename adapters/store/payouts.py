@@ -3,12 +3,24 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from adapters.store.coins import spendable
 from adapters.store.database import Connection
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
-from adapters.store.slots import ITEM, VERSIONS, intent_of, item_of, lock_slot, slot_of, version_of
-from adapters.store.timeline import Event, Standing, advance, lock_all, note
+from adapters.store.slots import (
+    INPUTS,
+    ITEM,
+    VERSIONS,
+    coin_of,
+    intent_of,
+    item_of,
+    lock_slot,
+    slot_of,
+    version_of,
+)
+from adapters.store.timeline import Event, Standing, Step, advance_all, lock_all, note
 from adapters.store.wallets import lock_wallet, wallet_id
+from domain.coin import Coin
 from domain.errors import Refused
 from domain.ledger.entry import Posted
 from domain.ledger.hold import Move
@@ -27,17 +39,24 @@ WHERE p.network = $1 AND p.state = 'QUEUED' ORDER BY p.tried_at, p.withdrawal_id
 """  # noqa: S608 - columns of ours
 _ITEMS_OF = f"""
 SELECT {ITEM}, s.slot_id FROM slot_payment s JOIN withdrawal w ON w.id = s.withdrawal_id
-JOIN verdict v ON v.withdrawal_id = w.id WHERE s.slot_id = ANY($1) ORDER BY s.slot_id, s.line
+JOIN verdict v ON v.withdrawal_id = w.id JOIN payout p ON p.withdrawal_id = w.id
+WHERE s.slot_id = ANY($1) ORDER BY s.slot_id, s.line
 """  # noqa: S608 - columns of ours
 _OPEN_SLOTS = """
 SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot
 WHERE wallet_id = $1 AND state = 'OPEN' ORDER BY planned_at, length(scarce), scarce
 """
+_OPEN_NOW = "SELECT count(*) FROM slot WHERE wallet_id = $1 AND state = 'OPEN'"
 _FEE_CAPS = "SELECT intent FROM verdict WHERE withdrawal_id = ANY($1)"
 _ADD_SLOT = """
-WITH taken AS (UPDATE wallet SET next_scarce = next_scarce + 1 WHERE id = $2)
+WITH taken AS (UPDATE wallet SET next_scarce = next_scarce + $9::int WHERE id = $2 AND $9::int > 0)
 INSERT INTO slot (id, wallet_id, network, wallet, scarce, fee_cap, confirmations, planned_at, state)
 VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, 'OPEN')
+"""
+_ADD_INPUTS = """
+INSERT INTO slot_input (slot_id, line, network, outpoint, units)
+SELECT $1, u.line, $2, u.outpoint, u.units::numeric
+FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS u (outpoint, units, line)
 """
 _ADD_PAYMENTS = """
 INSERT INTO slot_payment (slot_id, line, withdrawal_id, asset, amount, recipient)
@@ -62,10 +81,11 @@ class Payouts(Desk):
         return [item_of(row) for row in rows]
 
     async def plan_slot(
-        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime
+        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime, inputs: Sequence[Coin] = ()
     ) -> Slot | PlanRefusal:
-        """Binds the payouts to the wallet's next slot: wallet row locked, scarce number taken, dispatch entry posted,
-        stage PLANNED. What is paid is read from our own rows, not from `items`.
+        """Binds the payouts to the wallet's next slot: wallet row locked, scarce number or coins taken, dispatch entry
+        posted, stage PLANNED. What is paid, and with what, is read from our own rows, not from `items` and `inputs`.
+        NOT_QUEUED and COIN_TAKEN name the first one at fault.
         """
         ids = sorted({item.payment.withdrawal_id for item in items})
         if not ids:
@@ -74,16 +94,14 @@ class Payouts(Desk):
             address, scarce, halted = await lock_wallet(connection, network.id, wallet)
             if halted is not None:
                 return PlanRefusal("WALLET_HALTED", halted)
-            open_now = await connection.fetchval(
-                "SELECT count(*) FROM slot WHERE wallet_id = $1 AND state = 'OPEN'", wallet_id(network.id, wallet)
-            )
+            open_now = await connection.fetchval(_OPEN_NOW, wallet_id(network.id, wallet))
             if open_now >= network.in_flight_max:
                 return PlanRefusal("IN_FLIGHT_FULL", f"{open_now} slots are open")
             standings = await lock_all(connection, ids)
-            for standing in standings:
-                if standing.stage is not Stage.QUEUED or standing.asked.network != network.id:
-                    return PlanRefusal("NOT_QUEUED", standing.asked.id)
-            slot = await self._slot(connection, network, address, scarce, standings)
+            coins = await spendable(connection, network.id, wallet, inputs)
+            if refusal := _gone(standings, network) or _taken(inputs, coins):
+                return refusal
+            slot = await self._slot(connection, network, address, scarce, standings, coins)
             move = Move(dispatch(slot, network.native_asset))
             (posted,) = await self.ledger.post_within(connection, [move], now)
             if posted.posted is Posted.INSUFFICIENT:
@@ -99,14 +117,17 @@ class Payouts(Desk):
             rows = await connection.fetch(_OPEN_SLOTS, wallet_id(network, wallet))
             ids = [row["id"] for row in rows]
             items: dict[str, list[PayoutItem]] = {id_: [] for id_ in ids}
+            inputs: dict[str, list[Coin]] = {id_: [] for id_ in ids}
             versions: dict[str, list[Version]] = {id_: [] for id_ in ids}
             for row in await connection.fetch(_ITEMS_OF, ids) if ids else ():
                 items[row["slot_id"]].append(item_of(row))
+            for row in await connection.fetch(INPUTS, ids) if ids else ():
+                inputs[row["slot_id"]].append(coin_of(row))
             for row in await connection.fetch(VERSIONS, ids) if ids else ():
                 versions[row["slot_id"]].append(version_of(row))
         return [
             OpenSlot(
-                slot=slot_of(row, [item.payment for item in items[row["id"]]]),
+                slot=slot_of(row, [item.payment for item in items[row["id"]]], inputs[row["id"]]),
                 items=tuple(items[row["id"]]),
                 versions=tuple(versions[row["id"]]),
             )
@@ -138,31 +159,44 @@ class Payouts(Desk):
 
     # ------------------------------------------------------------ planning
     async def _slot(
-        self, connection: Connection, network: Network, wallet: str, scarce: int, standings: Sequence[Standing]
+        self,
+        connection: Connection,
+        network: Network,
+        wallet: str,
+        number: int,
+        standings: Sequence[Standing],
+        inputs: tuple[Coin, ...],
     ) -> Slot:
         """The wallet's next slot for these withdrawals: final when the largest needs it, costing no more than any of
         them was approved with.
         """
+        scarce = inputs[0].outpoint if inputs else str(number)
         asked = [standing.asked for standing in standings]
         caps = [
             int(intent_of(row["intent"]).fee_cap) for row in await connection.fetch(_FEE_CAPS, [w.id for w in asked])
         ]
         return Slot(
-            id=slot_id(network.id, wallet, str(scarce)),
+            id=slot_id(network.id, wallet, scarce),
             network=network.id,
             wallet=wallet,
-            scarce=str(scarce),
+            scarce=scarce,
             payments=tuple(Payment(w.id, w.asset, w.amount, w.recipient) for w in asked),
             fee_cap=str(min([network.fees.network_fee_cap, *caps])),
             confirmations=max(network.confirmations_for(Amount(int(w.amount), self._asset(w.asset))) for w in asked),
+            inputs=inputs,
         )
 
     async def _bind(self, connection: Connection, slot: Slot, standings: Sequence[Standing], now: datetime) -> None:
         await connection.execute(
             _ADD_SLOT,
             *(slot.id, wallet_id(slot.network, slot.wallet), slot.network, slot.wallet, slot.scarce),
-            *(slot.fee_cap, slot.confirmations, now),
+            *(slot.fee_cap, slot.confirmations, now, 0 if slot.inputs else 1),
         )
+        if slot.inputs:
+            await connection.execute(
+                _ADD_INPUTS,
+                *(slot.id, slot.network, [coin.outpoint for coin in slot.inputs], [coin.units for coin in slot.inputs]),
+            )
         await connection.execute(
             _ADD_PAYMENTS,
             slot.id,
@@ -175,9 +209,8 @@ class Payouts(Desk):
             "UPDATE payout SET state = 'PLANNED' WHERE withdrawal_id = ANY($1)",
             [payment.withdrawal_id for payment in slot.payments],
         )
-        for standing in standings:
-            event = Event(now, "hot wallet", "", {"slot": slot.id})
-            await advance(connection, standing, Stage.PLANNED, event, slot_id=slot.id)
+        event = Event(now, "hot wallet", "", {"slot": slot.id})
+        await advance_all(connection, [Step(standing, Stage.PLANNED, event, slot_id=slot.id) for standing in standings])
 
     async def _wait_for_funds(
         self, connection: Connection, standings: Sequence[Standing], short_of: str, now: datetime
@@ -190,3 +223,18 @@ class Payouts(Desk):
             if standing.reason != "HOT_WALLET_SHORT":
                 event = Event(now, "hot wallet", "HOT_WALLET_SHORT", {"account": short_of})
                 await note(connection, standing, event, shown=True)
+
+
+def _gone(standings: Sequence[Standing], network: Network) -> PlanRefusal | None:
+    """The refusal for the first that does not wait to be paid on this network."""
+    for standing in standings:
+        if standing.stage is not Stage.QUEUED or standing.asked.network != network.id:
+            return PlanRefusal("NOT_QUEUED", standing.asked.id)
+    return None
+
+
+def _taken(inputs: Sequence[Coin], coins: Sequence[Coin]) -> PlanRefusal | None:
+    """The refusal for the first of `inputs` that is not among the coins which may be spent."""
+    free = {coin.outpoint for coin in coins}
+    gone = next((coin.outpoint for coin in inputs if coin.outpoint not in free), None)
+    return PlanRefusal("COIN_TAKEN", gone) if gone else None

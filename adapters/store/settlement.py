@@ -1,7 +1,7 @@
 """What the chain's facts do to the books: broadcast, confirming and back, and the settlement of what was proven."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -9,9 +9,10 @@ from adapters.store.database import Connection
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
 from adapters.store.slots import lock_paid, lock_slot, read_slot
-from adapters.store.timeline import Event, Standing, advance, note
+from adapters.store.timeline import Event, Standing, Step, advance, advance_all, note
 from adapters.store.usage import count_back
 from domain.errors import Refused
+from domain.hot_wallet import fee_shares
 from domain.ledger.hold import Move
 from domain.ledger.withdrawal import close, release, settle
 from domain.payout import Facts, Final, Inclusion, Slot, Version, inclusion
@@ -94,8 +95,8 @@ class Settlements(Desk):
             )
             if not final.paid:
                 await count_back(connection, [standing.asked.id for standing in standings])
-            for standing in standings:
-                await _end(connection, standing, final, now)
+            shares = dict(zip((p.withdrawal_id for p in ours.payments), fee_shares(final, ours.payments), strict=True))
+            await _end(connection, standings, shares, final, now)
             return [standing.conclusion for standing in standings]
 
     async def concluded(self, withdrawal_id: str) -> Conclusion:
@@ -128,17 +129,19 @@ async def _first_broadcast(connection: Connection, standing: Standing, event: Ev
     await connection.execute(_FIRST_BROADCAST, standing.asked.id, standing.asked.network, seconds)
 
 
-async def _end(connection: Connection, standing: Standing, final: Final, now: datetime) -> None:
-    """SETTLED or FAILED, passing the stages between that nobody had recorded yet."""
-    detail = {"txid": final.txid, "block": str(final.block), "network_fee": final.fee_units}
-    if standing.stage is Stage.PLANNED:
-        await _first_broadcast(connection, standing, Event(now, "network", "", {"txid": final.txid}), final.txid)
+async def _end(
+    connection: Connection, standings: Sequence[Standing], shares: Mapping[str, str], final: Final, now: datetime
+) -> None:
+    """SETTLED or FAILED, passing the stages between that nobody had recorded yet. `shares`: what each withdrawal, by
+    id, bears of the slot's fee.
+    """
+    for standing in standings:
+        if standing.stage is Stage.PLANNED:
+            await _first_broadcast(connection, standing, Event(now, "network", "", {"txid": final.txid}), final.txid)
     stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, "PAYMENT_REVERTED")
-    await advance(
-        connection,
-        standing,
-        stage,
-        Event(now, "network", reason, detail),
-        txid=final.txid,
-        network_fee=final.fee_units,
-    )
+    steps = []
+    for standing in standings:
+        share = shares[standing.asked.id]
+        detail = {"txid": final.txid, "block": str(final.block), "network_fee": share}
+        steps.append(Step(standing, stage, Event(now, "network", reason, detail), final.txid, network_fee=share))
+    await advance_all(connection, steps)

@@ -6,19 +6,21 @@ from typing import Any
 
 from adapters.store.database import Connection, Row
 from adapters.store.timeline import Standing, lock_all
+from domain.coin import Coin
 from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
 from domain.payout import Fee, Payment, Slot, Version
 from domain.ports import PayoutItem
 
-# A payment with its intent and the approvals that cleared it, of the withdrawal `w` with its verdict `v`.
-ITEM = """w.id, w.asset, w.amount::text, w.recipient, v.intent,
+# A payment with its intent and the approvals that cleared it, of the withdrawal `w` with verdict `v` and payout `p`.
+ITEM = """w.id, w.asset, w.amount::text, w.recipient, w.created_at, p.queued_at, v.intent,
     (SELECT coalesce(json_agg(json_build_array(d.approver, d.ruling, d.intent_hash, d.signature) ORDER BY d.id), '[]')
      FROM decision d WHERE d.withdrawal_id = w.id AND d.counted AND d.ruling = 'approve')::text AS decisions"""
 VERSIONS = """
 SELECT slot_id, number, txid, raw, fee_weight, fee_price::text, fee_tip::text, signed_at FROM version
 WHERE slot_id = ANY($1) ORDER BY slot_id, number
 """
+INPUTS = "SELECT slot_id, outpoint, units::text FROM slot_input WHERE slot_id = ANY($1) ORDER BY slot_id, line"
 _PAYMENTS = (
     """SELECT withdrawal_id, asset, amount::text, recipient FROM slot_payment WHERE slot_id = $1 ORDER BY line"""
 )
@@ -46,10 +48,11 @@ async def read_slot(connection: Connection, slot_id: str) -> Slot:
         Payment(row["withdrawal_id"], row["asset"], row["amount"], row["recipient"])
         for row in await connection.fetch(_PAYMENTS, slot_id)
     ]
-    return slot_of(await connection.fetchrow(_SLOT, slot_id), payments)
+    inputs = [coin_of(row) for row in await connection.fetch(INPUTS, [slot_id])]
+    return slot_of(await connection.fetchrow(_SLOT, slot_id), payments, inputs)
 
 
-def slot_of(row: Mapping[str, Any], payments: Sequence[Payment]) -> Slot:
+def slot_of(row: Mapping[str, Any], payments: Sequence[Payment], inputs: Sequence[Coin]) -> Slot:
     return Slot(
         id=row["id"],
         network=row["network"],
@@ -58,7 +61,12 @@ def slot_of(row: Mapping[str, Any], payments: Sequence[Payment]) -> Slot:
         payments=tuple(payments),
         fee_cap=row["fee_cap"],
         confirmations=row["confirmations"],
+        inputs=tuple(inputs),
     )
+
+
+def coin_of(row: Mapping[str, Any]) -> Coin:
+    return Coin(row["outpoint"], row["units"])
 
 
 def item_of(row: Mapping[str, Any]) -> PayoutItem:
@@ -69,6 +77,8 @@ def item_of(row: Mapping[str, Any]) -> PayoutItem:
         payment=Payment(row["id"], row["asset"], row["amount"], row["recipient"]),
         intent=intent_of(row["intent"]),
         decisions=tuple(decisions),
+        requested_at=row["created_at"],
+        queued_at=row["queued_at"],
     )
 
 

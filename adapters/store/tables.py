@@ -13,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -56,6 +57,8 @@ APPEND_ONLY = (
     "version",
     "sighting",
     "wallet_event",
+    "coin_fact",
+    "slot_input",
 )
 
 
@@ -398,6 +401,95 @@ sighting = Table(
     Column("final_block", BigInteger, nullable=False),
     Column("said", Text, nullable=False),
     Index(None, "slot_id", "id"),
+)
+
+# ---------------------------------------------------------------- coins
+# Blocks as they were applied. One that a reorganisation undid stays, with the time; it may come back.
+coin_block = Table(
+    "coin_block",
+    metadata,
+    Column("network", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("applied_at", AT, nullable=False, server_default=text("now()")),
+    Column("orphaned_at", AT),
+    PrimaryKeyConstraint("network", "hash"),
+    Index("uq_coin_block_canonical", "network", "height", unique=True, postgresql_where=text("orphaned_at IS NULL")),
+)
+
+# Whoever applies blocks locks this row first.
+coin_tip = Table(
+    "coin_tip",
+    metadata,
+    Column("network", Text, primary_key=True),
+    Column("height", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# From which block on all that happens to a wallet's coins is known.
+coin_wallet = Table(
+    "coin_wallet",
+    metadata,
+    Column("wallet_id", ForeignKey("wallet.id"), primary_key=True),
+    Column("network", Text, nullable=False),
+    Column("height", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# What the canonical blocks say now: created and spent are null where none of them does. No row is ever removed.
+coin = Table(
+    "coin",
+    metadata,
+    Column("network", Text, nullable=False),
+    Column("outpoint", Text, nullable=False),
+    Column("wallet_id", ForeignKey("wallet.id"), nullable=False),
+    Column("units", UNITS, nullable=False),
+    Column("coinbase", Boolean, nullable=False),
+    Column("created_height", BigInteger),
+    Column("created_hash", Text),
+    Column("spent_txid", Text),
+    Column("spent_height", BigInteger),
+    Column("spent_hash", Text),
+    PrimaryKeyConstraint("network", "outpoint"),
+    CheckConstraint("units > 0", name="units"),
+    CheckConstraint("length(outpoint) BETWEEN 3 AND 80", name="outpoint"),
+    CheckConstraint("(created_height IS NULL) = (created_hash IS NULL)", name="created"),
+    CheckConstraint(
+        "(spent_height IS NULL) = (spent_hash IS NULL) AND (spent_height IS NULL) = (spent_txid IS NULL)", name="spent"
+    ),
+    Index("ix_coin_unspent", "wallet_id", "created_height", postgresql_where=text("spent_height IS NULL")),
+    Index(None, "network", "created_height"),
+    Index("ix_coin_spent", "network", "spent_height", postgresql_where=text("spent_height IS NOT NULL")),
+)
+
+# What each block did, whether it counts now or not.
+coin_fact = Table(
+    "coin_fact",
+    metadata,
+    Column("network", Text, nullable=False),
+    Column("block", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("outpoint", Text, nullable=False),
+    Column("txid", Text, nullable=False),
+    PrimaryKeyConstraint("network", "block", "what", "outpoint"),
+    ForeignKeyConstraint(["network", "block"], ["coin_block.network", "coin_block.hash"]),
+    _one_of("what", ("CREATED", "SPENT")),
+)
+
+# The coins of a slot, the anchor first. A coin is taken once for ever, whatever becomes of its slot.
+slot_input = Table(
+    "slot_input",
+    metadata,
+    Column("slot_id", ForeignKey("slot.id"), nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("outpoint", Text, nullable=False),
+    Column("units", UNITS, nullable=False),
+    PrimaryKeyConstraint("slot_id", "line"),
+    UniqueConstraint("network", "outpoint"),
+    ForeignKeyConstraint(["network", "outpoint"], ["coin.network", "coin.outpoint"]),
+    CheckConstraint("units > 0", name="units"),
 )
 
 # ---------------------------------------------------------------- access

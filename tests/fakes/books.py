@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from domain.asset import Asset
+from domain.coin import Coin
 from domain.errors import Refused, StrongroomError, Unavailable
+from domain.hot_wallet import fee_shares
 from domain.intent import Decision, Intent, Ruling
 from domain.ledger import chart
 from domain.ledger import withdrawal as entries
@@ -38,6 +40,7 @@ from domain.ports import (
     WalletView,
 )
 from domain.withdrawal import NEXT, Stage, Withdrawal, check_step
+from tests.fakes.coins import FakeCoins
 
 T = TypeVar("T")
 DAY = timedelta(hours=24)
@@ -63,6 +66,8 @@ class Row:
     told: dict[tuple[Decision, str, datetime], str] = field(default_factory=dict)
     notes: list[DecisionNote] = field(default_factory=list)
     malformed: list[str] = field(default_factory=list)
+    requested_at: datetime | None = None
+    network_fee: str | None = None
 
     @property
     def approvals(self) -> tuple[Decision, ...]:
@@ -81,7 +86,9 @@ class Wallet:
 
 
 class FakeBooks:
-    """Implements `domain.ports.Books`, and `wallets` of the views."""
+    """Implements `domain.ports.Books`, and `wallets` of the views. `coins`: where wallets that are many coins have
+    them, by network.
+    """
 
     def __init__(
         self,
@@ -104,6 +111,7 @@ class FakeBooks:
         self._quotes: dict[str, Quote] = {}
         self._spent: dict[str, str] = {}
         self._bells: set[asyncio.Event] = set()
+        self.coins: defaultdict[str, FakeCoins] = defaultdict(FakeCoins)
         self.rows: dict[str, Row] = {}
         self.entries: dict[str, Entry] = {}
         self.balances: Counter[Account] = Counter()
@@ -118,6 +126,7 @@ class FakeBooks:
 
     async def ensure_wallet(self, network: str, address: str, next_scarce: int) -> None:
         self._wallets.setdefault((network, address.lower()), Wallet(next_scarce))
+        self.coins[network].open_wallet(address)
 
     def credit(self, account: Account, units: int, key: str) -> None:
         """Coins that were there before the books: a client's deposit, or coins under a wallet's key."""
@@ -176,7 +185,8 @@ class FakeBooks:
             ) from short
         if request.quote_id is not None:
             self._spent[request.quote_id] = asked.id
-        self.rows[asked.id] = Row(asked, Stage.REQUESTED, [(Stage.REQUESTED, asked.requester, "")])
+        opening = [(Stage.REQUESTED, asked.requester, "")]
+        self.rows[asked.id] = Row(asked, Stage.REQUESTED, opening, requested_at=self._clock())
         self._keys[key] = (request.body_sha256, asked.id)
         return self._leave("request_withdrawal", Receipt(asked.id, Stage.REQUESTED, replayed=False))
 
@@ -296,7 +306,7 @@ class FakeBooks:
         return [self._item(row) for row in waiting[:limit]]
 
     async def plan_slot(
-        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime
+        self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime, inputs: Sequence[Coin] = ()
     ) -> Slot | PlanRefusal:
         self._enter("plan_slot")
         kept = self._wallet(network.id, wallet)
@@ -305,25 +315,35 @@ class FakeBooks:
         if len(self._open(network.id, wallet)) >= network.in_flight_max:
             return PlanRefusal("IN_FLIGHT_FULL")
         rows = [self._row(item.payment.withdrawal_id) for item in items]
-        if any(row.stage is not Stage.QUEUED for row in rows):
-            return PlanRefusal("NOT_QUEUED")
-        payments = tuple(item.payment for item in items)
-        depth = max(network.confirmations_for(Amount(int(p.amount), self._assets[p.asset])) for p in payments)
-        scarce = str(kept.next_scarce)
-        caps = [int(row.intent.fee_cap) for row in rows if row.intent]
-        cap = str(min(network.fees.network_fee_cap, *caps))
-        slot = Slot(slot_id(network.id, wallet, scarce), network.id, wallet, scarce, payments, cap, depth)
+        for row in rows:
+            if row.stage is not Stage.QUEUED:
+                return PlanRefusal("NOT_QUEUED", row.withdrawal.id)
+        unspent, taken = self.coins[network.id].unspent(wallet), self.coins[network.id].taken
+        for coin in inputs:
+            if coin.outpoint not in unspent or coin.outpoint in taken:
+                return PlanRefusal("COIN_TAKEN", coin.outpoint)
+        coins = tuple(Coin(name, str(unspent[name])) for name in dict.fromkeys(coin.outpoint for coin in inputs))
+        slot = self._slot(network, wallet, rows, coins, kept)
         try:
             self._post(entries.dispatch(slot, network.native_asset))
         except _Short as short:
             for row in rows:
                 row.reason, row.tried_at = "HOT_WALLET_SHORT", now
             return PlanRefusal("HOT_WALLET_SHORT", str(short))
-        kept.next_scarce += 1
+        kept.next_scarce += 0 if coins else 1
+        taken.update(coin.outpoint for coin in coins)
         self._slots[slot.id] = (slot, None)
         for row in rows:
             self._step(row, Stage.PLANNED, "hot wallet", "")
         return self._leave("plan_slot", slot)
+
+    def _slot(self, network: Network, wallet: str, rows: list[Row], coins: tuple[Coin, ...], kept: Wallet) -> Slot:
+        payments = tuple(self._item(row).payment for row in rows)
+        scarce = coins[0].outpoint if coins else str(kept.next_scarce)
+        depth = max(network.confirmations_for(Amount(int(p.amount), self._assets[p.asset])) for p in payments)
+        cap = str(min([network.fees.network_fee_cap, *(int(row.intent.fee_cap) for row in rows if row.intent)]))
+        id_ = slot_id(network.id, wallet, scarce)
+        return Slot(id_, network.id, wallet, scarce, payments, cap, depth, coins)
 
     async def open_slots(self, network: str, wallet: str) -> Sequence[OpenSlot]:
         self._enter("open_slots")
@@ -377,10 +397,10 @@ class FakeBooks:
         if closed is None:
             self._check_version(slot.id, final.txid)
             native = self._networks[slot.network].native_asset
-            for row in self._rows_of(known):
+            for row, share in zip(self._rows_of(known), fee_shares(final, known.payments), strict=True):
                 move = entries.settle(row.withdrawal) if final.paid else entries.release(row.withdrawal)
                 self._post(move.entry)
-                row.txid = final.txid
+                row.txid, row.network_fee = final.txid, share
                 stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, "PAYMENT_REVERTED")
                 self._step(row, stage, "network", reason)
             self._post(entries.close(known, native, final))
@@ -490,7 +510,8 @@ class FakeBooks:
     def _item(self, row: Row) -> PayoutItem:
         asked = row.withdrawal
         assert row.intent is not None
-        return PayoutItem(Payment(asked.id, asked.asset, asked.amount, asked.recipient), row.intent, row.approvals)
+        payment = Payment(asked.id, asked.asset, asked.amount, asked.recipient)
+        return PayoutItem(payment, row.intent, row.approvals, row.requested_at, row.queued_at)
 
     def _usage(self, row: Row, now: datetime) -> Usage:
         """What left, or may still leave, in the 24 h before `now`: what was returned counts no more."""

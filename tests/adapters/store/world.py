@@ -11,12 +11,13 @@ import pytest
 
 from adapters.catalogue import Catalogue, load
 from adapters.store.opening import open_store
+from domain.coin import Coin
 from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
 from domain.ledger import chart
 from domain.ledger.chart import Account
 from domain.payout import Facts, Fee, Final, Inclusion, Sighting, Slot, Version
-from domain.ports import Books, DecisionNote, PayoutItem, Receipt, Request
+from domain.ports import Books, Coins, DecisionNote, PayoutItem, PlanRefusal, Receipt, Request
 from domain.withdrawal import Withdrawal, withdrawal_id
 from tests.fakes.books import FakeBooks
 from tests.fakes.people import People
@@ -39,6 +40,8 @@ class World:
     credit: Callable[[Account, int, str], Awaitable[None]]
     balance: Callable[[Account], Awaitable[int]]
     sums: Callable[[], Awaitable[dict[str, int]]]
+    coins: Coins
+    network_fee: Callable[[str], Awaitable[str | None]]
     now: datetime = T0
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -103,8 +106,10 @@ class World:
         assert isinstance(slot, Slot), slot
         return slot
 
-    async def plan(self, items: Sequence[PayoutItem], wallet: str = WALLET) -> object:
-        return await self.books.plan_slot(self.catalogue.networks["ethereum"], wallet, items, self.now)
+    async def plan(
+        self, items: Sequence[PayoutItem], wallet: str = WALLET, inputs: Sequence[Coin] = ()
+    ) -> Slot | PlanRefusal:
+        return await self.books.plan_slot(self.catalogue.networks["ethereum"], wallet, items, self.now, inputs)
 
     async def broadcast(self, slot: Slot, number: int = 1) -> Version:
         version = await self.books.store_version(version_of(slot, number))
@@ -141,7 +146,10 @@ async def fake_world() -> AsyncIterator[World]:
     async def sums() -> dict[str, int]:
         return books.trial_balance()
 
-    yield World(books, people, catalogue, credit, balance, sums)
+    async def network_fee(withdrawal_id: str) -> str | None:
+        return books.rows[withdrawal_id].network_fee
+
+    yield World(books, people, catalogue, credit, balance, sums, books.coins["ethereum"], network_fee)
 
 
 @asynccontextmanager
@@ -162,7 +170,11 @@ async def postgres_world(dsn: str) -> AsyncIterator[World]:
             assert not trial.disagreements, f"balances differ from their postings: {trial.disagreements}"
             return {asset: int(units) for asset, units in trial.sums.items()}
 
-        yield World(store.books, people, catalogue, credit, balance, sums)
+        async def network_fee(withdrawal_id: str) -> str | None:
+            view = await store.views.withdrawal(withdrawal_id)
+            return view.network_fee if view else None
+
+        yield World(store.books, people, catalogue, credit, balance, sums, store.coins("ethereum"), network_fee)
 
 
 def approval_of(people: People, name: str, intent: Intent) -> Decision:
