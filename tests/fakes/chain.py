@@ -16,11 +16,13 @@ from domain.asset import Asset
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Inclusion, Payment, Sighting, Slot, Version
 
 NATIVE_GAS = 21_000
 TOKEN_GAS = 50_000
 BLOCK_GAS = 30_000_000
+READ_BLOCKS_MAX = 10
 
 
 @dataclass(frozen=True)
@@ -230,11 +232,15 @@ class Faults:
 
 class FakeChain:
     """`domain.ports.Chain` over a ModelChain. `mines` blocks are mined whenever a transaction was taken (0: the test
-    mines); `sent` lists the txid of every broadcast that reached a node.
+    mines); `sent` lists the txid of every broadcast that reached a node. Not `counts`: the nodes do not tell how many
+    transactions a key has sent, so its blocks are read, `READ_BLOCKS_MAX` at a time.
     """
 
-    def __init__(self, model: ModelChain, own_addresses: Collection[str] = (), *, mines: int = 0) -> None:
+    def __init__(
+        self, model: ModelChain, own_addresses: Collection[str] = (), *, mines: int = 0, counts: bool = True
+    ) -> None:
         self.model = model
+        self.counts = counts
         self.faults = Faults()
         self.mines = mines
         self.sent: list[str] = []
@@ -315,12 +321,26 @@ class FakeChain:
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
         self._reach()
+        if not self.counts:
+            return 0, 0
         latest = self.model.count(wallet)
         waiting = {tx.nonce for tx in self.model.pool.values() if tx.wallet.lower() == wallet.lower()}
         pending = latest
         while pending in waiting:
             pending += 1
         return latest, pending
+
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        self._reach()
+        if self.counts:
+            return Outgoing(after, None)
+        final = self._head() - self.network.confirmations + 1
+        if after is None or final <= after:
+            return Outgoing(after, final if after is None else after)
+        through = min(final, after + READ_BLOCKS_MAX)
+        outcomes = (o for block in self.model.blocks[after + 1 : through + 1] for o in block.outcomes)
+        txids = tuple(o.tx.txid for o in outcomes if o.tx.wallet.lower() == wallet.lower())
+        return Outgoing(after, through, txids)
 
     async def balance(self, asset: Asset, address: str) -> Amount:
         self._reach()

@@ -12,6 +12,7 @@ from domain.asset import Asset
 from domain.errors import Refused, StrongroomError, Unavailable
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
 from domain.ports import Chain
 
@@ -80,6 +81,10 @@ class EvmChain:
             Call("eth_getTransactionCount", (wallet, "latest")), Call("eth_getTransactionCount", (wallet, "pending"))
         )
         return max(_quantity(latest) for latest, _ in counts), max(_quantity(pending) for _, pending in counts)
+
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        """The nonce counts them all: `next_scarce` shows a foreign use."""
+        return Outgoing(after, None)
 
     async def balance(self, asset: Asset, address: str) -> Amount:
         said = await self._nodes.ask_every(_balance_call(asset, address))

@@ -14,10 +14,12 @@ from adapters.chains.tron.address import bytes_of
 from adapters.chains.tron.costs import Costs, Parameters
 from adapters.chains.tron.look import Lookout
 from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent, open_nodes
+from adapters.chains.tron.outbox import Outbox
 from domain.asset import Asset
 from domain.errors import Refused, Unavailable
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
 from domain.ports import Chain
 
@@ -35,6 +37,7 @@ class TronChain:
         self._assets = assets
         self._nodes = nodes
         self._lookout = Lookout(nodes, assets)
+        self._outbox = Outbox(nodes)
         self._ours = frozenset(own.lower() for own in own_addresses)
         self._contracts = frozenset(asset.contract.lower() for asset in assets.values() if asset.contract)
 
@@ -85,9 +88,12 @@ class TronChain:
         return await self._lookout.look(slot, versions)
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
-        """The network counts nothing, so nothing can be said of a foreign use; the node must answer all the same."""
+        """The network counts nothing: `outgoing` shows a foreign use. The node must answer all the same."""
         await self._nodes.ask(Call("wallet/getnowblock"))
         return 0, 0
+
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        return await self._outbox.read(wallet, after)
 
     async def balance(self, asset: Asset, address: str) -> Amount:
         said = await self._nodes.ask_every(_balance_call(asset, address))

@@ -16,7 +16,7 @@ from domain.intent import Decision, Intent, Ruling
 from domain.ledger import chart
 from domain.ledger.chart import Account
 from domain.payout import Facts, Fee, Final, Inclusion, Sighting, Slot, Version
-from domain.ports import Books, DecisionNote, PayoutItem, Receipt, Request
+from domain.ports import Books, DecisionNote, PayoutItem, Receipt, Request, WalletView
 from domain.withdrawal import Withdrawal, withdrawal_id
 from tests.fakes.books import FakeBooks
 from tests.fakes.people import People
@@ -39,6 +39,7 @@ class World:
     credit: Callable[[Account, int, str], Awaitable[None]]
     balance: Callable[[Account], Awaitable[int]]
     sums: Callable[[], Awaitable[dict[str, int]]]
+    wallets: Callable[[], Awaitable[Sequence[WalletView]]]
     now: datetime = T0
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -141,7 +142,7 @@ async def fake_world() -> AsyncIterator[World]:
     async def sums() -> dict[str, int]:
         return books.trial_balance()
 
-    yield World(books, people, catalogue, credit, balance, sums)
+    yield World(books, people, catalogue, credit, balance, sums, books.wallets)
 
 
 @asynccontextmanager
@@ -162,7 +163,7 @@ async def postgres_world(dsn: str) -> AsyncIterator[World]:
             assert not trial.disagreements, f"balances differ from their postings: {trial.disagreements}"
             return {asset: int(units) for asset, units in trial.sums.items()}
 
-        yield World(store.books, people, catalogue, credit, balance, sums)
+        yield World(store.books, people, catalogue, credit, balance, sums, store.views.wallets)
 
 
 def approval_of(people: People, name: str, intent: Intent) -> Decision:
