@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.asset import Asset
+from domain.fee import NetworkCost
 from domain.intent import Decision, Intent
 from domain.money import Amount
 from domain.network import Network
@@ -33,6 +34,18 @@ class Chain(Protocol):
         `wallet`. Raises Refused PAYMENT_REVERTS (the payment can never work as it is) or ADDRESS_CONTRACT (the
         recipient is code that cannot be paid), Refused FEE_ABOVE_CAP and Unavailable WALLET_SHORT (both pass by
         themselves: the payment waits).
+        """
+        ...
+
+    async def inspect(self, recipient: str, asset: Asset) -> None:
+        """What only the network knows of a recipient in canonical form. Raises Refused ADDRESS_CONTRACT where it is
+        code that cannot be paid.
+        """
+        ...
+
+    async def explain(self, amount: Amount, recipient: str | None, wallet: str) -> NetworkCost:
+        """What paying `amount` would cost and where that comes from, for this very payment simulated from `wallet`;
+        without a recipient, to somebody the network does not know yet, which is the dearest. Raises as `quote` does.
         """
         ...
 

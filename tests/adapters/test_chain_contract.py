@@ -153,6 +153,31 @@ async def test_a_quote_keeps_the_floors_and_the_caps(world: World, asset: str) -
     assert 0 < fee.most <= rules.network_fee_cap
 
 
+@pytest.mark.parametrize("asset", ["coin", "token"])
+async def test_a_cost_is_told_line_by_line_and_stays_below_the_most_it_may_be(world: World, asset: str) -> None:
+    amount = Amount(UNITS, getattr(world, asset))
+    known = await world.chain.explain(amount, world.recipient(), world.wallet)
+    unknown = await world.chain.explain(amount, None, world.wallet)
+    for cost in (known, unknown):
+        assert cost.lines
+        assert all(line.units > 0 for line in cost.lines)
+        assert all((line.cost > 0) == (line.covered_by in ("burnt", "paid")) for line in cost.lines)
+        assert sum(line.cost for line in cost.lines) <= cost.most <= world.chain.network.fees.network_fee_cap
+    assert unknown == known, "somebody new is what we assume of somebody unknown"
+
+
+async def test_a_cost_is_explained_only_for_what_could_be_paid(world: World) -> None:
+    with pytest.raises(Unavailable, match="WALLET_SHORT"):
+        await world.chain.explain(Amount(FUNDS_UNITS + 1, world.token), None, world.wallet)
+    await world.break_token(True)
+    with pytest.raises(Refused, match="PAYMENT_REVERTS"):
+        await world.chain.explain(Amount(UNITS, world.token), None, world.wallet)
+
+
+async def test_a_wallet_of_somebody_passes_the_look_at_the_recipient(world: World) -> None:
+    await world.chain.inspect(world.recipient(), world.token)
+
+
 async def test_a_payment_that_the_network_would_reject_is_refused_before_it_is_signed(world: World) -> None:
     await world.break_token(True)
     with pytest.raises(Refused, match="PAYMENT_REVERTS"):
@@ -512,6 +537,7 @@ async def test_without_nodes_a_read_is_unavailable_and_a_broadcast_uncertain(wor
         world.chain.head(),
         world.chain.market(60_000),
         world.chain.quote(slot.payments, world.wallet),
+        world.chain.explain(Amount(UNITS, world.token), None, world.wallet),
     ):
         with pytest.raises(Unavailable):
             await read

@@ -92,7 +92,7 @@ class Block:
 @dataclass
 class ModelChain:
     """The network itself. Transfers of `broken` assets revert, those of `mute` ones succeed without moving anything,
-    and of `taxed` ones a tenth is kept back.
+    and of `taxed` ones a tenth is kept back; addresses of `code` cannot be paid.
     """
 
     network: Network
@@ -104,6 +104,7 @@ class ModelChain:
     broken: set[str] = field(default_factory=set)
     mute: set[str] = field(default_factory=set)
     taxed: set[str] = field(default_factory=set)
+    code: set[str] = field(default_factory=set)
     salt: int = 0
 
     def __post_init__(self) -> None:
@@ -259,10 +260,23 @@ class FakeChain:
         [payment] = payments
         if self.model.balance(payment.asset, wallet) < int(payment.amount):
             raise Unavailable("WALLET_SHORT", "The hot wallet is short; the payment waits for its refill.")
+        await self.inspect(payment.recipient, self.model.assets[payment.asset])
         if payment.asset in self.model.broken:
             raise Refused("PAYMENT_REVERTS", "The network would reject this payment.", reason="broken on purpose")
         gas = NATIVE_GAS if self.model.assets[payment.asset].native else TOKEN_GAS
         return await self.market(fees.with_margin(gas))
+
+    async def inspect(self, recipient: str, asset: Asset) -> None:
+        self._reach()
+        if recipient in self.model.code:
+            raise Refused("ADDRESS_CONTRACT", "The recipient is a contract.", asset=asset.id)
+
+    async def explain(self, amount: Amount, recipient: str | None, wallet: str) -> fees.NetworkCost:
+        payment = Payment("", amount.asset.id, str(amount.units), recipient or addresses.unused())
+        most = (await self.quote((payment,), wallet)).most
+        gas = NATIVE_GAS if amount.asset.native else TOKEN_GAS
+        price = self.model.base_fee + self.model.tip
+        return fees.NetworkCost(most, (fees.CostLine("gas", gas, fees.PAID, gas * price),))
 
     async def market(self, weight: int) -> Fee:
         self._reach()

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 from coincurve import PrivateKey
 
 from adapters.chains.tron import codec
+from adapters.chains.tron.adapter import open_tron
 from adapters.chains.tron.address import text_of
-from adapters.wiring import open_chain
 from domain.asset import Asset
 from domain.network import FeeRules, Network
 from domain.payout import Draft, Fee, Payment, Slot, Version, slot_id
@@ -93,6 +93,16 @@ class LocalTron:
         with urllib.request.urlopen(request, timeout=30) as answer:
             told: dict[str, Any] = json.load(answer)
         return told
+
+    def now(self) -> datetime:
+        """The time on this chain, which runs ahead of everybody else's."""
+        head = self.ask("wallet/getnowblock")["block_header"]["raw_data"]
+        return datetime.fromtimestamp(head["timestamp"] / 1000, UTC)
+
+    def now_b(self) -> datetime:
+        """The same as the second node tells it."""
+        head = self.ask("b/wallet/getnowblock")["block_header"]["raw_data"]
+        return datetime.fromtimestamp(head["timestamp"] / 1000, UTC)
 
     def ask(self, path: str, **words: Any) -> Any:
         request = urllib.request.Request(f"{self.full}/{path}", json.dumps(words).encode())
@@ -217,7 +227,7 @@ async def tron_world(local: LocalTron) -> AsyncIterator[World]:
     maker = TronWorld(local, None, key, TOKEN)  # type: ignore[arg-type]
     mute = Asset("FALSE-TRON", "FALSE", "tron", 6, maker.deploy_mute())
     assets = {asset.id: asset for asset in (COIN, TOKEN, mute)}
-    async with open_chain(network, assets, [local.url], [wallet]) as chain:
+    async with open_tron(network, assets, [local.url], [wallet], local.now) as chain:
         world = TronWorld(local, chain, key, mute)
         await world._mined(treasury.fill(local.full, wallet, sun=FUNDS_SUN, usdt_units=FUNDS_UNITS))
         local.control(mine=2 * K)
