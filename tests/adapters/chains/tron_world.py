@@ -52,7 +52,7 @@ class TimedWorld(World, Protocol):
 
 @dataclass(frozen=True)
 class LocalTron:
-    """A running node, halted between blocks, and the control of its faults."""
+    """A running node, halted between blocks unless it is `live`, and the control of its faults."""
 
     port: int
 
@@ -66,9 +66,9 @@ class LocalTron:
 
     @classmethod
     @contextmanager
-    def running(cls, port: int, folder: Path) -> Iterator["LocalTron"]:
-        words = ["--port", str(port), "--solidity-port", str(port + 1), "--solid-lag", str(K - 1), "--halted"]
-        pace = ["--block-time", str(SLOT_S)]
+    def running(cls, port: int, folder: Path, block_s: float = SLOT_S, *, live: bool = False) -> Iterator["LocalTron"]:
+        words = ["--port", str(port), "--solidity-port", str(port + 1), "--solid-lag", str(K - 1)]
+        pace = ["--block-time", str(block_s), *([] if live else ["--halted"])]
         with (folder / "node.log").open("wb") as log:
             node = subprocess.Popen([sys.executable, "-m", "ops.devnet.tron", *words, *pace], stdout=log, stderr=log)
             try:
@@ -88,8 +88,8 @@ class LocalTron:
                 time.sleep(0.1)
         raise RuntimeError("the local TRON did not come up")
 
-    def control(self, **order: Any) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.full}/_ctl", json.dumps(order).encode())
+    def control(self, node: str = "a", **order: Any) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.full}/{node}/_ctl", json.dumps(order).encode())
         with urllib.request.urlopen(request, timeout=30) as answer:
             told: dict[str, Any] = json.load(answer)
         return told
