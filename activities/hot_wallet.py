@@ -152,18 +152,30 @@ class _Desk:
 
     # ------------------------------------------------------------ whose wallet is it
     async def _look(self) -> None:
-        """Halts the wallet when the network counts more of its transactions than we ever planned. The network is asked
-        BEFORE the books: our own count only grows, so a slot planned in between never looks like a stranger's.
+        """Halts the wallet when the network counts more of its transactions than we ever planned, or its final blocks
+        hold one that is none of ours. The network is asked BEFORE the books: what is ours only grows there, so a slot
+        planned or a version stored in between never looks like a stranger's.
         """
         latest, pending = await self._chain.next_scarce(self._wallet)
         self._view = await self._standing()
         self.halted = self._view.halted
         if not self.halted and (evidence := foreign_use(self._view.next_scarce, latest, pending)):
-            activity.logger.error("hot wallet halted: %s", evidence, extra={"wallet": self._wallet})
             await self._books.halt_wallet(self._network.id, self._wallet, evidence, self._clock())
-            self.halted = evidence
+            self._alarm(evidence)
+        if not self.halted:
+            await self._compare(self._view)
         self._look_at = self._clock() + timedelta(seconds=LOOK_S)
         self._measure(self._view)
+
+    async def _compare(self, view: WalletView) -> None:
+        """What the key has sent since the last look, against what we stored. A part of a long absence at a time."""
+        outgoing = await self._chain.outgoing(self._wallet, view.read_through)
+        if evidence := await self._books.record_outgoing(self._network.id, self._wallet, outgoing, self._clock()):
+            self._alarm(evidence)
+
+    def _alarm(self, evidence: str) -> None:
+        activity.logger.error("hot wallet halted: %s", evidence, extra={"wallet": self._wallet})
+        self.halted = evidence
 
     async def _standing(self) -> WalletView:
         for view in await self._views.wallets():
@@ -176,6 +188,11 @@ class _Desk:
         meter, labels = activity.metric_meter(), {"network": view.network, "wallet": view.address.lower()}
         halted = meter.create_gauge("strongroom_hot_wallet_halted", "1 while the hot wallet is halted")
         halted.set(1 if self.halted else 0, labels)
+        if view.read_through is not None:
+            read = meter.create_gauge(
+                "strongroom_hot_wallet_read_through", "Final block through which what the key sent is known to be ours"
+            )
+            read.set(view.read_through, labels)
         free = meter.create_gauge_float("strongroom_hot_wallet_free", "Whole coins in the hot wallet that no slot took")
         for asset_id, units in view.balances.items():
             if asset := self._assets.get(asset_id):

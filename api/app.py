@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ from adapters.codec import Codec, decode_payloads, encode_payloads
 from adapters.roster import Roster
 from adapters.settings import Settings
 from adapters.store.opening import open_store
-from adapters.wiring import connect_temporal
+from adapters.wiring import connect_temporal, open_chain
 from api import errors
 from api.auth import Authenticator, RateLimiter
 from api.commands import Commands
@@ -30,10 +30,11 @@ from api.http import accounts, catalogue, codec, docs, health, quotes, withdrawa
 from api.http.door import Door, Json, Payloads
 from api.http.withdrawals import order_of
 from api.metrics import Metrics
+from api.networks import Networks
 from api.openapi import VERSION, describe
 from domain.asset import Asset
 from domain.errors import Unavailable
-from domain.ports import Views
+from domain.ports import Chain, Views
 from domain.withdrawal import workflow_id
 
 log = logging.getLogger(__name__)
@@ -114,19 +115,23 @@ def _add_reference(app: FastAPI) -> None:
 async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: Metrics) -> AsyncIterator[Door]:
     """Everything real. Neither the database nor Temporal has to answer: until they do, calls get 503."""
     shelf = operator_files.load(settings.profile, settings.catalogue_dir)
-    async with open_store(settings.dsn, shelf, Roster(settings.roster), settings.database_pool_max) as store:
+    async with AsyncExitStack() as held:
+        books = open_store(settings.dsn, shelf, Roster(settings.roster), settings.database_pool_max)
+        store = await held.enter_async_context(books)
         stories = Commands(
             lambda: connect_temporal(settings, telemetry.plugins, lazy=True),
             store.views,
             partial(order_of, shelf),
         )
         addresses = Addresses(shelf, store.views)
+        chains = await held.enter_async_context(open_chains(settings, shelf))
         door = Door(
             books=store.books,
             views=store.views,
             stories=stories,
             catalogue=shelf,
             check_address=addresses.check,
+            networks=Networks(chains, addresses.hot_wallet),
             authenticator=Authenticator(store.keys),
             rate=RateLimiter(settings.api_rate_per_minute),
             strangers=RateLimiter(STRANGERS_PER_MINUTE),
@@ -136,6 +141,20 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
         )
         async with stories.running(), addresses.followed():
             yield door
+
+
+@asynccontextmanager
+async def open_chains(settings: Settings, shelf: Catalogue) -> AsyncIterator[Mapping[str, Chain]]:
+    """The networks whose nodes this process was told of, by id. Nothing is sent before somebody asks."""
+    chains: dict[str, Chain] = {}
+    async with AsyncExitStack() as held:
+        for network in shelf.networks.values():
+            try:
+                urls = settings.chain_urls(network.id)
+            except Unavailable:
+                continue  # its recipients and costs are then not looked at here
+            chains[network.id] = await held.enter_async_context(open_chain(network, shelf.assets, urls))
+        yield chains
 
 
 def _payloads(settings: Settings) -> Payloads:
@@ -163,6 +182,10 @@ class Addresses:
         self._views = views
         self._contracts = frozenset(a.contract.lower() for a in shelf.assets.values() if a.contract)
         self._ours: frozenset[str] = frozenset()
+        self._wallets: Mapping[str, str] = {}
+
+    def hot_wallet(self, network: str) -> str | None:
+        return self._wallets.get(network)
 
     def check(self, text: str, asset: Asset) -> str:
         """The canonical form. Raises Refused ADDRESS_*."""
@@ -188,6 +211,9 @@ class Addresses:
 
     async def _read(self) -> None:
         try:
-            self._ours = frozenset(wallet.address.lower() for wallet in await self._views.wallets())
+            wallets = await self._views.wallets()
         except Unavailable as error:
             log.warning("our own addresses stay as they were: %s", error)
+            return
+        self._ours = frozenset(wallet.address.lower() for wallet in wallets)
+        self._wallets = {wallet.network: wallet.address for wallet in wallets}

@@ -66,6 +66,15 @@ class QuoteRequest(Sent):
     network: NetworkIn
     asset: AssetIn
     amount: AmountIn
+    recipient: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=_NAME,
+            description="Whom it is for, if known: `network_cost` is then of this very payment, else of the dearest.",
+        ),
+    ] = None
     account: AccountIn | None = None
 
 
@@ -200,6 +209,23 @@ class Cancelled(BaseModel):
     reason: str
 
 
+class CostLine(BaseModel):
+    """`units` of one thing that the network takes, where they come from, and what that probably costs us."""
+
+    name: Annotated[str, Field(examples=["energy"], description="`gas`, `energy`, `bandwidth` or `activation`.")]
+    units: Annotated[str, Field(examples=["64285"])]
+    covered_by: Annotated[Literal["staked", "free", "burnt", "paid"], Field(description="`staked` and `free` cost 0.")]
+    cost: Decimal
+
+
+class NetworkCost(BaseModel):
+    """What the network takes for it, paid by us. `asset` is the id of its native coin."""
+
+    most: Annotated[Decimal, Field(description="What the transaction would be allowed to take.")]
+    asset: Annotated[str, Field(examples=["TRX-TRON"])]
+    sources: list[CostLine]
+
+
 class Quote(BaseModel):
     """A fee promised until `expires_at`. `net` reaches the recipient, `total` leaves the account."""
 
@@ -213,6 +239,9 @@ class Quote(BaseModel):
     total: Decimal
     network_fee_cap: Annotated[Decimal, Field(description="The most the network may take, paid by us.")]
     network_fee_asset: str
+    network_cost: Annotated[
+        NetworkCost | None, Field(description="As a node simulates it now; null while none can say. No promise.")
+    ]
     eta_seconds: Annotated[int, Field(description="From broadcast to final, if nobody has to approve.")]
     expires_at: datetime
 

@@ -22,6 +22,29 @@ class Market:
     tip: int
 
 
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """One thing a network takes for a payment: how many units of it (`gas`, `energy`, `bandwidth`, `activation`), what
+    covers them, and what that probably costs in base units of the native coin: nothing but what is `burnt` or `paid`.
+    """
+
+    name: str
+    units: int
+    covered_by: str
+    cost: int
+
+
+STAKED, FREE, BURNT, PAID = "staked", "free", "burnt", "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCost:
+    """What a payment probably costs, line by line, and the most its transaction is allowed to take."""
+
+    most: int
+    lines: tuple[CostLine, ...]
+
+
 def read_market(base: int, rewards: Sequence[int]) -> Market:
     """The market from the next base price and one reward percentile of each recent block: their (upper) median, so that
     neither an empty block nor one that overpaid decides.

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from domain.asset import Asset
 from domain.coin import BlockMark, Coin, CoinBlock, Fate
+from domain.fee import NetworkCost
 from domain.intent import Decision, Intent
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Final, Payment, SigningOrder, Slot, Version
 from domain.policy import Verdict
 from domain.withdrawal import Stage, Withdrawal
@@ -37,8 +39,20 @@ class Chain(Protocol):
         ...
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
-        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no slot
-        has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
+        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no
+        slot has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
+        """
+        ...
+
+    async def inspect(self, recipient: str, asset: Asset) -> None:
+        """What only the network knows of a recipient in canonical form. Raises Refused ADDRESS_CONTRACT where it is
+        code that cannot be paid.
+        """
+        ...
+
+    async def explain(self, amount: Amount, recipient: str | None, wallet: str) -> NetworkCost:
+        """What paying `amount` would cost and where that comes from, for this very payment simulated from `wallet`;
+        without a recipient, to somebody the network does not know yet, which is the dearest. Raises as `quote` does.
         """
         ...
 
@@ -77,6 +91,14 @@ class Chain(Protocol):
         """(latest, pending) count of transactions the nodes know from `wallet`, the highest any of them says; the
         wallet halts if it runs ahead of our slots (`domain.payout.foreign_use`). (0, 0) where the network does not
         count.
+        """
+        ...
+
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        """What `wallet` sent in the final blocks above block `after`, all of them read without a gap up to `through`
+        and no more in one call than is quick; where reading begins when `after` is None. It says nothing (`through`
+        is `after`) while final blocks cannot be read whole, or the nodes disagree. `through` is None where
+        `next_scarce` already shows what there is to show.
         """
         ...
 
@@ -311,6 +333,13 @@ class Books(Protocol):
 
     async def halt_wallet(self, network: str, wallet: str, reason: str, now: datetime) -> None: ...
 
+    async def record_outgoing(self, network: str, wallet: str, outgoing: Outgoing, now: datetime) -> str | None:
+        """Compares what the wallet's key sent with all stored versions, halts the wallet if one is a stranger's, and
+        keeps how far was read; together. Why it was halted by this, or None. Progress is kept only if it goes on where
+        the last one ended (`outgoing.after`), so nothing is ever passed over. Must be called with what was read before.
+        """
+        ...
+
     async def resume_wallet(
         self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime
     ) -> None: ...
@@ -443,7 +472,9 @@ class TrialBalance:
 
 @dataclass(frozen=True, slots=True)
 class WalletView:
-    """One hot wallet: units of each asset id free in it, its open slots, and why it is halted if it is."""
+    """One hot wallet: units of each asset id free in it, its open slots, and why it is halted if it is. `read_through`:
+    the final block through which the key's transactions were compared with ours; None where none was read yet.
+    """
 
     network: str
     address: str
@@ -451,6 +482,7 @@ class WalletView:
     balances: Mapping[str, str]
     open_slots: int
     halted: str | None
+    read_through: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

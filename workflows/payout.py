@@ -58,12 +58,24 @@ class PayoutWorkflow:
                 await self._halt(refused)
 
     async def _signed(self, draft: Draft) -> Version:
-        """The first version. While the signer refuses it nothing moves, and nothing behind it can: people must look."""
+        """The first version. While the signer refuses it nothing moves, and nothing behind it can: people must look.
+        Afterwards it is asked for fresh bytes: those it refused may have been what was wrong.
+        """
         while True:
             version, refused = await self._ask_signer(draft)
             if version is not None:
                 return version
             await self._halt(refused)
+            if workflow.patched("fresh-after-resume"):
+                draft = await self._fresh(draft)
+
+    async def _fresh(self, draft: Draft) -> Draft:
+        """The same payment in bytes of today; people are asked again while there can be none."""
+        while True:
+            try:
+                return await self._redrafted(draft)
+            except ActivityError as error:
+                await self._halt(self._refused("redrafting", error))
 
     async def _bumped(self, draft: Draft) -> Version | None:
         """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
@@ -92,13 +104,14 @@ class PayoutWorkflow:
                 self._state.version = version
                 return version, ""
             redrafts += 1
-            stale_draft = RedraftOrder(self._order.slot, draft)
             try:
-                draft = await workflow.execute_activity_method(
-                    ChainActivities.redraft, stale_draft, **on(self._order.slot.network)
-                )
+                draft = await self._redrafted(draft)
             except ActivityError as error:
                 return None, self._refused("redrafting", error)
+
+    async def _redrafted(self, draft: Draft) -> Draft:
+        order = RedraftOrder(self._order.slot, draft)
+        return await workflow.execute_activity_method(ChainActivities.redraft, order, **on(self._order.slot.network))
 
     async def _delivered(self, version: Version) -> Delivery:
         self._detail(f"version {version.number} is out as `{version.txid}`")

@@ -318,7 +318,10 @@ wallet = Table(
     Column("next_scarce", BigInteger, nullable=False),
     Column("halted_reason", Text),
     Column("opened_at", AT, nullable=False, server_default=text("now()")),
+    # The final block through which the key's own transactions were compared with our versions.
+    Column("read_through", BigInteger),
     CheckConstraint("next_scarce >= 0", name="next_scarce"),
+    CheckConstraint("read_through >= 0", name="read_through"),
 )
 
 wallet_event = Table(

@@ -78,7 +78,7 @@ LEFT JOIN (SELECT account_id, sum(units) AS total FROM posting GROUP BY account_
 WHERE b.units <> b.normal_sign * coalesce(p.total, 0) ORDER BY a.code LIMIT 1000
 """
 _WALLETS = """
-SELECT w.network, w.address, w.next_scarce, w.halted_reason,
+SELECT w.network, w.address, w.next_scarce, w.halted_reason, w.read_through,
     (SELECT count(*) FROM slot s WHERE s.wallet_id = w.id AND s.state = 'OPEN') AS open_slots,
     (SELECT json_object_agg(a.asset, b.units::text) FROM account a JOIN balance b ON b.account_id = a.id
      WHERE a.code = ANY (SELECT 'hot/' || w.id || '/' || asset FROM unnest($1::text[]) AS asset))::text AS balances
@@ -182,6 +182,7 @@ class PostgresViews:
                 balances=json.loads(row["balances"] or "{}"),
                 open_slots=row["open_slots"],
                 halted=row["halted_reason"],
+                read_through=row["read_through"],
             )
             for row in rows
         ]

@@ -15,6 +15,7 @@ from domain.ledger import chart
 from domain.ledger.chart import Account
 from domain.ledger.entry import entry_of
 from domain.ledger.hold import Move
+from domain.outgoing import Outgoing, foreign_transactions, strangers
 
 WAKE_S = 1.0
 ADDRESS_CHARS_MAX = 100
@@ -22,6 +23,8 @@ ADDRESS_CHARS_MAX = 100
 _OPEN_WALLET = """INSERT INTO wallet (id, network, address, next_scarce) VALUES ($1, $2, $3, $4)
     ON CONFLICT (id) DO NOTHING RETURNING id"""
 _LOCK_WALLET = "SELECT id, address, next_scarce, halted_reason FROM wallet WHERE id = $1 FOR NO KEY UPDATE"
+_VERSIONS_KNOWN = "SELECT txid FROM version WHERE txid = ANY($1)"
+_READ_ON = "UPDATE wallet SET read_through = $3 WHERE id = $1 AND read_through IS NOT DISTINCT FROM $2"
 _WALLET_EVENT = "INSERT INTO wallet_event (wallet_id, what, reason, actors, at) VALUES ($1, $2, $3, $4, $5)"
 
 
@@ -38,7 +41,9 @@ async def lock_wallet(connection: Connection, network: str, address: str) -> tup
 
 
 class Wallets(Desk):
-    """`ensure_account`, `ensure_wallet`, `post_opening`, `halt_wallet`, `resume_wallet`, `halted` and `wake_ups`."""
+    """`ensure_account`, `ensure_wallet`, `post_opening`, `halt_wallet`, `record_outgoing`, `resume_wallet`, `halted`
+    and `wake_ups`.
+    """
 
     async def ensure_account(self, account: str) -> None:
         """Opens a client's accounts, one pair for every asset of the catalogue; a repeat changes nothing."""
@@ -78,19 +83,36 @@ class Wallets(Desk):
     async def halt_wallet(self, network: str, wallet: str, reason: str, now: datetime) -> None:
         """Nothing is planned from the wallet any more. The first reason stays; each new one is recorded."""
         async with self._database.transaction("halt_wallet") as connection:
-            _, _, halted = await lock_wallet(connection, network, wallet)
-            said, id_ = clean(reason) or "HALTED", wallet_id(network, wallet)
-            known = await connection.fetchval(
-                "SELECT $2 IN (SELECT reason FROM wallet_event WHERE wallet_id = $1 AND id > coalesce("
-                "(SELECT max(id) FROM wallet_event WHERE wallet_id = $1 AND what = 'RESUMED'), 0))",
-                id_,
-                said,
-            )
-            if halted is None or not known:
-                await connection.execute(_WALLET_EVENT, id_, "HALTED", said, [], now)
-            await connection.execute(
-                "UPDATE wallet SET halted_reason = coalesce(halted_reason, $2) WHERE id = $1", id_, said
-            )
+            await self._halt(connection, network, wallet, reason, now)
+
+    async def record_outgoing(self, network: str, wallet: str, outgoing: Outgoing, now: datetime) -> str | None:
+        """Halts the wallet if one of its key's transactions is none of our versions, and keeps how far was read."""
+        if outgoing.through is None or (outgoing.through == outgoing.after and not outgoing.txids):
+            return None
+        async with self._database.transaction("record_outgoing") as connection:
+            await lock_wallet(connection, network, wallet)
+            known = await connection.fetch(_VERSIONS_KNOWN, outgoing.txids) if outgoing.txids else ()
+            foreign = strangers(outgoing, frozenset(row["txid"] for row in known))
+            evidence = foreign_transactions(foreign) if foreign else None
+            if evidence is not None:
+                await self._halt(connection, network, wallet, evidence, now)
+            await connection.execute(_READ_ON, wallet_id(network, wallet), outgoing.after, outgoing.through)
+            return evidence
+
+    async def _halt(self, connection: Connection, network: str, wallet: str, reason: str, now: datetime) -> None:
+        _, _, halted = await lock_wallet(connection, network, wallet)
+        said, id_ = clean(reason) or "HALTED", wallet_id(network, wallet)
+        known = await connection.fetchval(
+            "SELECT $2 IN (SELECT reason FROM wallet_event WHERE wallet_id = $1 AND id > coalesce("
+            "(SELECT max(id) FROM wallet_event WHERE wallet_id = $1 AND what = 'RESUMED'), 0))",
+            id_,
+            said,
+        )
+        if halted is None or not known:
+            await connection.execute(_WALLET_EVENT, id_, "HALTED", said, [], now)
+        await connection.execute(
+            "UPDATE wallet SET halted_reason = coalesce(halted_reason, $2) WHERE id = $1", id_, said
+        )
 
     async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
         """Lets the wallet plan again, in the name of `actors`. Raises Refused ACTORS_MISSING when there are none."""

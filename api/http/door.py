@@ -16,6 +16,7 @@ from api.commands import Stories
 from api.errors import Invalid
 from api.http.body import StrictRequest, is_json
 from api.metrics import Metrics
+from api.networks import Networks
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.ports import Books, Views
@@ -42,6 +43,7 @@ class Door:
     stories: Stories
     catalogue: Catalogue
     check_address: Callable[[str, Asset], str]
+    networks: Networks
     authenticator: Authenticator
     rate: RateLimiter
     strangers: RateLimiter

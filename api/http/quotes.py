@@ -2,6 +2,7 @@
 
 import math
 from datetime import timedelta
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -10,6 +11,8 @@ from api.errors import documented
 from api.http.door import Json, caller_of, door_of, door_router
 from api.http.withdrawals import account_for
 from api.schemas import Quote, QuoteRequest
+from domain.asset import Asset
+from domain.fee import NetworkCost
 from domain.money import Amount
 from domain.network import Network
 from domain.policy import withdrawal_fee
@@ -29,11 +32,15 @@ QUOTE_S = 60
 )
 @needs(Permission.WITHDRAWAL_QUOTE)
 async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
-    """What this withdrawal costs and how long it takes. The fee is kept for a request that names the quote in time."""
+    """What this withdrawal costs, how long it takes and where the network's own costs come from. The fee is kept for a
+    request that names the quote in time.
+    """
     door, who = door_of(request), caller_of(request)
     account = account_for(who, body.account)
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
+    recipient = None if body.recipient is None else door.check_address(body.recipient, asset)
+    cost = await door.networks.cost(amount, recipient)
     fee = withdrawal_fee(door.catalogue.policy, amount)
     now = door.now()
     made = await door.books.make_quote(
@@ -51,10 +58,24 @@ async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
         "total": (amount + fee).text(),
         "network_fee_cap": Amount(network.fees.network_fee_cap, native).text(),
         "network_fee_asset": native.code,
+        "network_cost": None if cost is None else _cost_json(cost, native),
         "eta_seconds": eta_s(network, amount),
         "expires_at": made.expires_at,
     }
     return Json(answer, 201)
+
+
+def _cost_json(cost: NetworkCost, native: Asset) -> dict[str, Any]:
+    lines = [
+        {
+            "name": line.name,
+            "units": str(line.units),
+            "covered_by": line.covered_by,
+            "cost": Amount(line.cost, native).text(),
+        }
+        for line in cost.lines
+    ]
+    return {"most": Amount(cost.most, native).text(), "asset": native.id, "sources": lines}
 
 
 def eta_s(network: Network, amount: Amount) -> int:

@@ -88,6 +88,7 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     door.stories.check_up()
     account = account_for(who, body.account)
     asked = await _asked(door, who, account, body)
+    await _inspect(door, asked)
     receipt = await door.books.request_withdrawal(
         BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, body.quote_id)
     )
@@ -121,6 +122,15 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
         recipient=recipient,
         requester=who.name,
     )
+
+
+async def _inspect(door: Door, asked: Withdrawal) -> None:
+    """Asks a node about the recipient. What was accepted once stays so: its repeat hears of the withdrawal."""
+    try:
+        await door.networks.inspect(asked.recipient, door.catalogue.assets[asked.asset])
+    except Refused:
+        if await door.views.withdrawal_by_ref(asked.account, asked.client_ref) is None:
+            raise
 
 
 async def _promised(door: Door, account: str, body: WithdrawalRequest, amount: Amount) -> Amount:

@@ -19,6 +19,7 @@ from api.auth import Authenticator, RateLimiter
 from api.commands import Health
 from api.http.door import Door, Payloads
 from api.metrics import Metrics
+from api.networks import Networks
 from domain.errors import Unavailable
 from domain.intent import Decision
 from domain.ports import Conclusion, DecisionNote
@@ -51,6 +52,7 @@ async def _open(metrics: Metrics) -> AsyncIterator[Door]:
                 stories=ElsewhereStories(),
                 catalogue=shelf,
                 check_address=addresses.check,
+                networks=Networks({}, addresses.hot_wallet),
                 authenticator=Authenticator(store.keys),
                 rate=RateLimiter(10**9),
                 strangers=RateLimiter(10**9),

@@ -55,13 +55,15 @@ def quote(
     network: Annotated[str, typer.Option(help="Such as ethereum.")],
     asset: Annotated[str, typer.Option(help="Such as USDT.")],
     amount: Annotated[str, typer.Option(help="In whole coins.")],
+    to: Annotated[str | None, typer.Option(help="The recipient's address; somebody new unless given.")] = None,
     account: Account = None,
     api: Url = None,
     key_file: KeyFile = None,
     output: Out = Output.TABLE,
 ) -> None:
     """What a withdrawal would cost and take; the fee is kept for a minute."""
-    body = {"network": network, "asset": asset, "amount": amount} | ({"account": account} if account else {})
+    body = {"network": network, "asset": asset, "amount": amount}
+    body |= {name: value for name, value in (("recipient", to), ("account", account)) if value is not None}
     run(lambda: show(connect(api, key_file).post("/v1/withdrawals/quote", body), output))
 
 

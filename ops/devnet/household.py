@@ -102,6 +102,8 @@ async def open_accounts(settings: Settings) -> None:
             await store.books.ensure_account(client)
         house = await store.views.house()
         for network, coins in COFFERS.items():
+            if network not in catalogue.networks:
+                continue
             wallet = wallet_address(settings.signer_home, catalogue.networks[network])
             await store.books.ensure_wallet(network, wallet, 0)
             if any(int(house.get(chart.opening(id_).code, "0")) for id_ in coins):

@@ -12,6 +12,7 @@ from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
 from domain.errors import Unavailable, Uncertain
 from domain.withdrawal import Stage
 from tests.activities.conftest import Recorder
+from tests.fakes.chain import signed
 from tests.workflows.world import ETHEREUM, USDT, World
 
 
@@ -99,6 +100,95 @@ async def test_a_key_that_is_used_elsewhere_halts_the_wallet(
     assert "used elsewhere" in note.halted
     assert world.halted() == note.halted
     assert not stories.begun
+
+
+# ---------------------------------------------------------------- where the network counts nothing
+def uncounted(world: World) -> World:
+    world.chain.counts = False
+    return world
+
+
+async def test_a_transaction_nobody_here_sent_halts_the_wallet_and_is_named(
+    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.05)
+    world = uncounted(slow_world)
+    running = serve(world, stories, inside)
+    await world.until(lambda: world.books.calls["record_outgoing"] > 1, "where reading begins")
+    stranger = world.foreign(0)
+    world.model.mine(1, [stranger])
+    await asyncio.sleep(0.3)
+    assert world.halted() is None, "nothing is final yet"
+    world.model.mine(3)
+    note = await asyncio.wait_for(running, 3)
+    assert note.halted is not None
+    assert stranger.txid in note.halted
+    assert world.halted() == note.halted
+
+
+async def test_a_payment_of_ours_is_no_stranger_s(
+    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.05)
+    world = uncounted(slow_world)
+    running = serve(world, stories, inside)
+    await world.until(lambda: world.books.calls["record_outgoing"] > 1, "where reading begins")
+    await queued(world)
+    await world.until(lambda: len(stories.begun) == 1, "a payout begun")
+    [order] = stories.begun.values()
+    version = signed(order.draft, 1)
+    await world.books.store_version(version)
+    await world.chain.broadcast(version)
+    world.model.mine(4)
+    final = world.model.head - 2
+    await world.until(lambda: (world.read_through() or 0) >= final, "its block read")
+    assert (await ended(running, inside)).halted is None
+    assert version.txid in world.sent_of_ours()
+
+
+async def test_after_days_away_what_was_sent_meanwhile_is_still_found(
+    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
+    world = uncounted(slow_world)
+    world.model.mine(5)
+    begin = await world.chain.outgoing(world.wallet, None)
+    assert await world.books.record_outgoing(ETHEREUM, world.wallet, begin, datetime.now(UTC)) is None
+    world.model.mine(50)
+    stranger = world.foreign(0)
+    world.model.mine(1, [stranger])
+    world.model.mine(50)
+    note = await asyncio.wait_for(serve(world, stories, inside), 5)
+    assert stranger.txid in str(note.halted)
+    assert world.books.calls["record_outgoing"] > 3, "part by part"
+
+
+async def test_a_first_look_begins_at_the_present_whatever_the_key_did_before(
+    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
+    world = uncounted(slow_world)
+    world.model.mine(1, [world.foreign(0)])
+    world.model.mine(10)
+    running = serve(world, stories, inside)
+    await world.until(lambda: world.books.calls["record_outgoing"] > 3, "some looks")
+    assert (await ended(running, inside)).halted is None
+
+
+async def test_a_wallet_that_people_resumed_is_not_halted_again_by_the_same_transaction(
+    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
+    world = uncounted(slow_world)
+    running = serve(world, stories, inside)
+    await world.until(lambda: world.books.calls["record_outgoing"] > 0, "where reading begins")
+    world.model.mine(1, [world.foreign(0)])
+    world.model.mine(5)
+    assert (await asyncio.wait_for(running, 3)).halted is not None
+    await world.books.resume_wallet(ETHEREUM, world.wallet, "the cold wallet's own refund", ["ann"], datetime.now(UTC))
+    again, looks = serve(world, stories, inside), world.books.calls["record_outgoing"]
+    await world.until(lambda: world.books.calls["record_outgoing"] > looks + 3, "some looks")
+    assert (await ended(again, inside)).halted is None
 
 
 async def test_a_term_ends_by_itself_and_a_part_that_is_down_is_named(

@@ -8,6 +8,7 @@ import pytest
 from domain.errors import Refused
 from domain.intent import Decision, Ruling
 from domain.ledger import chart
+from domain.outgoing import Outgoing
 from domain.payout import Slot
 from domain.ports import PlanRefusal
 from domain.withdrawal import Stage
@@ -97,6 +98,39 @@ async def test_a_halted_wallet_plans_nothing_until_people_resume_it(world: World
     assert await world.books.halted("ethereum", WALLET) is None
     await world.planned(asked)
     await refused("WALLET_UNKNOWN", lambda: world.books.halted("ethereum", "0x00"))
+
+
+async def test_what_the_key_sent_is_compared_with_what_we_stored(world: World) -> None:
+    await world.fund_wallet()
+    version = await world.broadcast(await world.planned(await world.queued()))
+    read = world.books.record_outgoing
+    assert await read("ethereum", WALLET, Outgoing(None, 100), world.now) is None
+    assert await read("ethereum", WALLET, Outgoing(100, 120, (version.txid,)), world.now) is None
+    assert await world.books.halted("ethereum", WALLET) is None
+    evidence = await read("ethereum", WALLET, Outgoing(120, 130, (version.txid, "0xfeed")), world.now)
+    assert evidence is not None
+    assert "0xfeed" in evidence
+    assert version.txid not in evidence
+    assert await world.books.halted("ethereum", WALLET) == evidence
+    await world.books.resume_wallet("ethereum", WALLET, "it was us", ["anna"], world.now)
+    assert await read("ethereum", WALLET, Outgoing(130, 140), world.now) is None, "a stranger is reported once"
+
+
+async def test_progress_is_kept_only_where_it_goes_on(world: World) -> None:
+    await world.fund_wallet()
+
+    async def read(*outgoing: int | None) -> int | None:
+        assert await world.books.record_outgoing("ethereum", WALLET, Outgoing(*outgoing), world.now) is None
+        [wallet] = await world.wallets()
+        return wallet.read_through
+
+    assert await read(None, None) is None, "the network's count says it all"
+    assert await read(None, 100) == 100
+    assert await read(None, 150) == 100, "nobody begins twice"
+    assert await read(100, 100) == 100
+    assert await read(100, 120) == 120
+    assert await read(100, 130) == 120, "another one was quicker"
+    assert await read(140, 150) == 120, "nothing is passed over"
 
 
 async def test_a_cancellation_and_a_plan_have_one_winner(world: World) -> None:

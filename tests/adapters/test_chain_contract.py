@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
+from domain.outgoing import Outgoing, strangers
 from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version, all_dead, dead, foreign_use
 from tests.adapters.chains.tron_world import LocalTron, TimedWorld, tron_world
 from tests.adapters.chains.worlds import (
@@ -51,6 +52,7 @@ def local_tron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     worlds: dict[str, Callable[[], AbstractAsyncContextManager[World]]] = {
         "fake": fake_world,
+        "silent fake": lambda: fake_world(counts=False),
         "evm": lambda: evm_world(request.getfixturevalue("local_chain")),
         "tron": lambda: tron_world(request.getfixturevalue("local_tron")),
     }
@@ -68,6 +70,13 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 @pytest_asyncio.fixture(params=["fake", "evm"])
 async def counting(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A network that counts a key's transactions: one for each number, the dearest of several."""
+    async with opened(request) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["silent fake", "tron"])
+async def uncounted(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A network that counts nothing: what a key sent is read from final blocks."""
     async with opened(request) as world:
         yield world
 
@@ -142,6 +151,31 @@ async def test_a_quote_keeps_the_floors_and_the_caps(world: World, asset: str) -
     assert rules.price_floor <= fee.price <= rules.price_cap
     assert rules.tip_floor <= fee.tip <= fee.price
     assert 0 < fee.most <= rules.network_fee_cap
+
+
+@pytest.mark.parametrize("asset", ["coin", "token"])
+async def test_a_cost_is_told_line_by_line_and_stays_below_the_most_it_may_be(world: World, asset: str) -> None:
+    amount = Amount(UNITS, getattr(world, asset))
+    known = await world.chain.explain(amount, world.recipient(), world.wallet)
+    unknown = await world.chain.explain(amount, None, world.wallet)
+    for cost in (known, unknown):
+        assert cost.lines
+        assert all(line.units > 0 for line in cost.lines)
+        assert all((line.cost > 0) == (line.covered_by in ("burnt", "paid")) for line in cost.lines)
+        assert sum(line.cost for line in cost.lines) <= cost.most <= world.chain.network.fees.network_fee_cap
+    assert unknown == known, "somebody new is what we assume of somebody unknown"
+
+
+async def test_a_cost_is_explained_only_for_what_could_be_paid(world: World) -> None:
+    with pytest.raises(Unavailable, match="WALLET_SHORT"):
+        await world.chain.explain(Amount(FUNDS_UNITS + 1, world.token), None, world.wallet)
+    await world.break_token(True)
+    with pytest.raises(Refused, match="PAYMENT_REVERTS"):
+        await world.chain.explain(Amount(UNITS, world.token), None, world.wallet)
+
+
+async def test_a_wallet_of_somebody_passes_the_look_at_the_recipient(world: World) -> None:
+    await world.chain.inspect(world.recipient(), world.token)
 
 
 async def test_a_payment_that_the_network_would_reject_is_refused_before_it_is_signed(world: World) -> None:
@@ -352,6 +386,57 @@ async def test_a_stranger_is_named_once_final_and_not_before(counting: World) ->
     assert foreign_use(int(slot.scarce) + 1, latest, pending) is None
 
 
+async def test_a_foreign_use_of_the_key_shows_once_it_is_final_and_our_own_does_not(world: World) -> None:
+    begin = (await world.chain.outgoing(world.wallet, None)).through
+    slot = await first_slot(world)
+    version = await sent(world, slot)
+    await world.mine(K)
+    stranger = await world.stranger_spends(int(slot.scarce) + 1)
+    await world.mine(K)
+    latest, pending = await world.chain.next_scarce(world.wallet)
+    read = await world.chain.outgoing(world.wallet, begin)
+    counted = foreign_use(int(slot.scarce) + 1, latest, pending) is not None
+    assert counted != (strangers(read, frozenset({version.txid})) == (stranger,)), "by one way or by the other"
+    assert (read.through is None) == counted
+
+
+async def test_what_a_key_sent_is_read_once_final_and_without_a_gap(uncounted: World) -> None:
+    start = await uncounted.chain.outgoing(uncounted.wallet, None)
+    assert start.txids == ()
+    version = await sent(uncounted, await first_slot(uncounted))
+    await uncounted.mine(K - 1)
+    early = await uncounted.chain.outgoing(uncounted.wallet, start.through)
+    assert early.txids == ()
+    await uncounted.mine(1)
+    found = await uncounted.chain.outgoing(uncounted.wallet, early.through)
+    assert found.txids == (version.txid,)
+    assert (await uncounted.chain.outgoing(uncounted.wallet, found.through)).txids == (), "each block once"
+    assert (await uncounted.chain.outgoing(uncounted.recipient(), early.through)).txids == (), "nobody else's"
+
+
+async def test_a_long_absence_is_read_part_by_part(uncounted: World) -> None:
+    at = (await uncounted.chain.outgoing(uncounted.wallet, None)).through
+    first = await uncounted.stranger_spends(0)
+    await uncounted.mine(60)
+    second = await uncounted.stranger_spends(1)
+    await uncounted.mine(K)
+    head, parts, seen = await uncounted.chain.head(), 0, []
+    while at is not None and at < head - K + 1:
+        part = await uncounted.chain.outgoing(uncounted.wallet, at)
+        assert part.through is not None
+        assert at < part.through, "each part goes on"
+        at, parts, seen = part.through, parts + 1, [*seen, *part.txids]
+    assert seen == [first, second]
+    assert parts > 1
+
+
+async def test_nodes_that_lag_behind_what_was_read_take_nothing_back(uncounted: World) -> None:
+    await uncounted.mine(K)
+    through = (await uncounted.chain.outgoing(uncounted.wallet, None)).through
+    await uncounted.lag(2)
+    assert await uncounted.chain.outgoing(uncounted.wallet, through) == Outgoing(through, through)
+
+
 async def test_a_reverted_payment_uses_its_slot_and_delivers_nothing(world: World) -> None:
     slot = await first_slot(world)
     version = await signed(world, slot)
@@ -452,6 +537,7 @@ async def test_without_nodes_a_read_is_unavailable_and_a_broadcast_uncertain(wor
         world.chain.head(),
         world.chain.market(60_000),
         world.chain.quote(slot.payments, world.wallet),
+        world.chain.explain(Amount(UNITS, world.token), None, world.wallet),
     ):
         with pytest.raises(Unavailable):
             await read

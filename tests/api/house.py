@@ -16,9 +16,10 @@ from api.app import Addresses, build
 from api.auth import Authenticator, RateLimiter
 from api.http.door import Door, Payloads
 from api.metrics import Metrics
+from api.networks import Networks
 from domain.intent import Ruling
 from domain.ledger import chart
-from domain.ports import WithdrawalView
+from domain.ports import Chain, WithdrawalView
 from tests.fakes.people import People
 from tests.fakes.stories import FakeStories
 
@@ -106,9 +107,15 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    dsn: str, per_minute: int = 1_000_000, strangers: int = 1_000_000, wrap: Callable[[Any], Any] = lambda x: x
+    dsn: str,
+    per_minute: int = 1_000_000,
+    strangers: int = 1_000_000,
+    wrap: Callable[[Any], Any] = lambda x: x,
+    chain: Chain | None = None,
 ) -> AsyncIterator[House]:
-    """The API of `dsn`, funded: acme has 1,000,000 USDT and 1,000 ETH, other 100 USDT."""
+    """The API of `dsn`, funded: acme has 1,000,000 USDT and 1,000 ETH, other 100 USDT. Without `chain` it knows no
+    node.
+    """
     catalogue, people = load("devnet"), People("ann", "ben", "cat", "olga")
     async with open_store(dsn, catalogue, people, pool_max=8) as store:
         stories = FakeStories(store.books)
@@ -128,6 +135,7 @@ async def open_house(
                     stories=stories,
                     catalogue=catalogue,
                     check_address=addresses.check,
+                    networks=Networks({} if chain is None else {"ethereum": chain}, addresses.hot_wallet),
                     authenticator=Authenticator(store.keys),
                     rate=RateLimiter(per_minute),
                     strangers=RateLimiter(strangers),

@@ -140,6 +140,7 @@ async def test_a_quote_says_what_it_costs_how_long_it_takes_and_until_when_it_ho
     quote = await quoted(house)
     assert (quote["amount"], quote["fee"], quote["net"], quote["total"]) == ("20", "1.5", "20", "21.5")
     assert (quote["network_fee_cap"], quote["network_fee_asset"]) == ("0.03", "ETH")
+    assert quote["network_cost"] is None, "this house knows no node"
     assert quote["eta_seconds"] == 4, "one block to be included in and three confirmations, a second each"
     assert timedelta(0) < datetime.fromisoformat(quote["expires_at"]) - datetime.now(UTC) <= timedelta(seconds=60)
 

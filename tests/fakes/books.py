@@ -25,6 +25,7 @@ from domain.ledger.chart import Account
 from domain.ledger.entry import Entry, entry_of
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing, foreign_transactions, strangers
 from domain.payout import Facts, Final, Payment, Slot, Version, inclusion, slot_id
 from domain.policy import Outcome, Policy, Usage, Verdict, judge
 from domain.ports import (
@@ -82,6 +83,7 @@ class Row:
 class Wallet:
     next_scarce: int
     halted: str | None = None
+    read_through: int | None = None
     events: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -147,6 +149,7 @@ class FakeBooks:
                 },
                 len(self._open(network, address)),
                 wallet.halted,
+                wallet.read_through,
             )
             for (network, address), wallet in self._wallets.items()
         ]
@@ -420,6 +423,21 @@ class FakeBooks:
         if kept.halted is None:
             kept.halted = reason
             kept.events.append(("HALTED", reason))
+
+    async def record_outgoing(self, network: str, wallet: str, outgoing: Outgoing, now: datetime) -> str | None:
+        self._enter("record_outgoing")
+        kept = self._wallet(network, wallet)
+        if outgoing.through is None:
+            return None
+        ours = frozenset(version.txid for versions in self._versions.values() for version in versions)
+        foreign = strangers(outgoing, ours)
+        evidence = foreign_transactions(foreign) if foreign else None
+        if evidence is not None and kept.halted is None:
+            kept.halted = evidence
+            kept.events.append(("HALTED", evidence))
+        if kept.read_through == outgoing.after:
+            kept.read_through = outgoing.through
+        return self._leave("record_outgoing", evidence)
 
     async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
         self._enter("resume_wallet")

@@ -17,11 +17,13 @@ from domain.coin import Coin
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Inclusion, Payment, Sighting, Slot, Version
 
 NATIVE_GAS = 21_000
 TOKEN_GAS = 50_000
 BLOCK_GAS = 30_000_000
+READ_BLOCKS_MAX = 10
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Block:
 @dataclass
 class ModelChain:
     """The network itself. Transfers of `broken` assets revert, those of `mute` ones succeed without moving anything,
-    and of `taxed` ones a tenth is kept back.
+    and of `taxed` ones a tenth is kept back; addresses of `code` cannot be paid.
     """
 
     network: Network
@@ -103,6 +105,7 @@ class ModelChain:
     broken: set[str] = field(default_factory=set)
     mute: set[str] = field(default_factory=set)
     taxed: set[str] = field(default_factory=set)
+    code: set[str] = field(default_factory=set)
     salt: int = 0
 
     def __post_init__(self) -> None:
@@ -231,11 +234,15 @@ class Faults:
 
 class FakeChain:
     """`domain.ports.Chain` over a ModelChain. `mines` blocks are mined whenever a transaction was taken (0: the test
-    mines); `sent` lists the txid of every broadcast that reached a node.
+    mines); `sent` lists the txid of every broadcast that reached a node. Not `counts`: the nodes do not tell how many
+    transactions a key has sent, so its blocks are read, `READ_BLOCKS_MAX` at a time.
     """
 
-    def __init__(self, model: ModelChain, own_addresses: Collection[str] = (), *, mines: int = 0) -> None:
+    def __init__(
+        self, model: ModelChain, own_addresses: Collection[str] = (), *, mines: int = 0, counts: bool = True
+    ) -> None:
         self.model = model
+        self.counts = counts
         self.faults = Faults()
         self.mines = mines
         self.sent: list[str] = []
@@ -254,6 +261,7 @@ class FakeChain:
         [payment] = payments
         if self.model.balance(payment.asset, wallet) < int(payment.amount):
             raise Unavailable("WALLET_SHORT", "The hot wallet is short; the payment waits for its refill.")
+        await self.inspect(payment.recipient, self.model.assets[payment.asset])
         if payment.asset in self.model.broken:
             raise Refused("PAYMENT_REVERTS", "The network would reject this payment.", reason="broken on purpose")
         gas = NATIVE_GAS if self.model.assets[payment.asset].native else TOKEN_GAS
@@ -261,6 +269,17 @@ class FakeChain:
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
         return ()  # the wallet is one account
+    async def inspect(self, recipient: str, asset: Asset) -> None:
+        self._reach()
+        if recipient in self.model.code:
+            raise Refused("ADDRESS_CONTRACT", "The recipient is a contract.", asset=asset.id)
+
+    async def explain(self, amount: Amount, recipient: str | None, wallet: str) -> fees.NetworkCost:
+        payment = Payment("", amount.asset.id, str(amount.units), recipient or addresses.unused())
+        most = (await self.quote((payment,), wallet)).most
+        gas = NATIVE_GAS if amount.asset.native else TOKEN_GAS
+        price = self.model.base_fee + self.model.tip
+        return fees.NetworkCost(most, (fees.CostLine("gas", gas, fees.PAID, gas * price),))
 
     async def market(self, weight: int) -> Fee:
         self._reach()
@@ -319,12 +338,26 @@ class FakeChain:
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
         self._reach()
+        if not self.counts:
+            return 0, 0
         latest = self.model.count(wallet)
         waiting = {tx.nonce for tx in self.model.pool.values() if tx.wallet.lower() == wallet.lower()}
         pending = latest
         while pending in waiting:
             pending += 1
         return latest, pending
+
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        self._reach()
+        if self.counts:
+            return Outgoing(after, None)
+        final = self._head() - self.network.confirmations + 1
+        if after is None or final <= after:
+            return Outgoing(after, final if after is None else after)
+        through = min(final, after + READ_BLOCKS_MAX)
+        outcomes = (o for block in self.model.blocks[after + 1 : through + 1] for o in block.outcomes)
+        txids = tuple(o.tx.txid for o in outcomes if o.tx.wallet.lower() == wallet.lower())
+        return Outgoing(after, through, txids)
 
     async def balance(self, asset: Asset, address: str) -> Amount:
         self._reach()

@@ -199,7 +199,19 @@ async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         await world.payout(0).result()
         first = world.client.get_workflow_handle(hot_wallet.id, run_id=run)
         await world.until(lambda: _continued(first), "the next term")
-    return {"hot-wallet-halted": first, "payout-signer-refused": world.payout(0)}
+    return {"hot-wallet-halted": first}
+
+
+@path()
+async def fresh_after_resume(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.vault.failures = [Refused("SIGNER_PAYMENT_MISMATCH", "The amount in the bytes is not the slot's.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        await world.withdraw("25")
+        await world.until(lambda: _stands_still(hot_wallet), "the wallet's story at a halt")
+        await hot_wallet.signal("resume", {"reason": "the node was replaced", "actors": ["ann"]})
+        await world.payout(0).result()
+    return {"payout-fresh-after-resume": world.payout(0)}
 
 
 @path()

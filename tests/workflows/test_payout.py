@@ -1,6 +1,7 @@
 """The promises of a slot's story: whatever the network, the signer or a worker does, nobody is paid twice."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -240,6 +241,28 @@ async def test_a_signer_that_refuses_halts_the_wallet_and_signs_after_people_loo
         assert not world.chain.sent
         await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
         assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+
+
+async def test_after_people_looked_the_signer_gets_fresh_bytes_not_the_ones_it_refused(world: World) -> None:
+    draft, asked = world.chain.draft, 0
+
+    async def poisoned_at_first(slot: Slot, fee: Fee) -> Draft:
+        nonlocal asked
+        asked += 1
+        good = await draft(slot, fee)
+        return replace(good, unsigned=good.unsigned + "00") if asked == 1 else good
+
+    world.chain.draft = poisoned_at_first  # type: ignore[method-assign]
+    world.vault.failures = [Refused("SIGNER_PAYMENT_MISMATCH", "The amount in the bytes is not the slot's.")]
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await hot_wallet.signal("resume", {"reason": "the node was replaced", "actors": ["ann"]})
+        assert (await handle.result()).stage is Stage.SETTLED
+    first, second = world.vault.orders
+    assert first.draft != second.draft
     assert world.arrived() == COINS
 
 

@@ -188,6 +188,14 @@ class World:
     def halted(self) -> str | None:
         return self.books._wallet(ETHEREUM, self.wallet).halted
 
+    def read_through(self) -> int | None:
+        return self.books._wallet(ETHEREUM, self.wallet).read_through
+
+    def sent_of_ours(self) -> set[str]:
+        """What blocks hold of the wallet's key."""
+        outcomes = (o for block in self.model.blocks for o in block.outcomes)
+        return {o.tx.txid for o in outcomes if o.tx.wallet.lower() == self.wallet.lower()}
+
     def row(self, id: str) -> Row:
         return self.books.rows[id]
 

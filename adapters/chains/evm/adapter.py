@@ -13,6 +13,7 @@ from domain.coin import Coin
 from domain.errors import Refused, StrongroomError, Unavailable
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
 from domain.ports import Chain, Coins
 
@@ -45,19 +46,21 @@ class EvmChain:
         """The gas is estimated for this very call, from the wallet, with a margin: code at the recipient may cost
         more than a plain transfer. All in one round trip.
         """
-        what = tx.payload(tuple(payments), self._assets)
-        asset = self._assets[payments[0].asset]
-        history, has, estimate = await self._nodes.ask(
-            _fee_history(), _balance_call(asset, wallet), Call("eth_estimateGas", (what.rpc(wallet),))
-        )
-        # A short wallet is our own matter and passes; it must not look like a payment that can never work.
-        if _quantity(has) < int(payments[0].amount) or replies.received(estimate) is replies.Reception.WALLET_SHORT:
-            raise Unavailable(
-                "WALLET_SHORT", f"The hot wallet lacks {asset.code}; the payment waits for its refill.", asset=asset.id
-            )
-        if isinstance(estimate, NodeSaysNo):
-            raise _cannot_pay(estimate, asset)
-        return self._chosen(history, fees.with_margin(_quantity(estimate)))
+        weight, history = await self._estimated(payments, wallet)
+        return self._chosen(history, fees.with_margin(weight))
+
+    async def inspect(self, recipient: str, asset: Asset) -> None:
+        """Code can be paid here; what would be lost is found by `quote`, which simulates the payment."""
+
+    async def explain(self, amount: Amount, recipient: str | None, wallet: str) -> fees.NetworkCost:
+        """Gas as it is estimated, at the price of the next block; what is allowed on top comes back."""
+        to = recipient or address.unused()
+        payments = (Payment("", amount.asset.id, str(amount.units), to),)
+        weight, history = await self._estimated(payments, wallet)
+        market = _market(history)
+        most = self._chosen(history, fees.with_margin(weight)).most
+        price = max(market.base + max(market.tip, self._network.fees.tip_floor), self._network.fees.price_floor)
+        return fees.NetworkCost(most, (fees.CostLine("gas", weight, fees.PAID, weight * price),))
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
         return ()  # the wallet is one account
@@ -85,6 +88,10 @@ class EvmChain:
         )
         return max(_quantity(latest) for latest, _ in counts), max(_quantity(pending) for _, pending in counts)
 
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        """The nonce counts them all: `next_scarce` shows a foreign use."""
+        return Outgoing(after, None)
+
     async def balance(self, asset: Asset, address: str) -> Amount:
         said = await self._nodes.ask_every(_balance_call(asset, address))
         return Amount(min(_quantity(answer) for [answer] in said), asset)
@@ -92,6 +99,22 @@ class EvmChain:
     async def head(self) -> int:
         [head] = await self._nodes.ask(Call("eth_blockNumber"))
         return _quantity(head)
+
+    async def _estimated(self, payments: Sequence[Payment], wallet: str) -> tuple[int, Answer]:
+        """(gas of this very call, the market's history). Raises as `quote` does."""
+        what = tx.payload(tuple(payments), self._assets)
+        asset = self._assets[payments[0].asset]
+        history, has, estimate = await self._nodes.ask(
+            _fee_history(), _balance_call(asset, wallet), Call("eth_estimateGas", (what.rpc(wallet),))
+        )
+        # A short wallet is our own matter and passes; it must not look like a payment that can never work.
+        if _quantity(has) < int(payments[0].amount) or replies.received(estimate) is replies.Reception.WALLET_SHORT:
+            raise Unavailable(
+                "WALLET_SHORT", f"The hot wallet lacks {asset.code}; the payment waits for its refill.", asset=asset.id
+            )
+        if isinstance(estimate, NodeSaysNo):
+            raise _cannot_pay(estimate, asset)
+        return _quantity(estimate), history
 
     def _chosen(self, history: Answer, weight: int) -> Fee:
         rules = self._network.fees

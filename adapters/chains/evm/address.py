@@ -1,6 +1,7 @@
 """Which addresses may be paid. Pure; what a client typed is never repeated in an error, it may be a secret."""
 
 import re
+import secrets
 from collections.abc import Collection
 
 from eth_utils.address import to_checksum_address
@@ -52,6 +53,11 @@ def check(text: str, *, network: str, token_contracts: Collection[str], ours: Co
     if text.lower() in ours:
         raise Refused("ADDRESS_OURS", "This address is ours; transfer between accounts instead.", network=network)
     return address
+
+
+def unused() -> str:
+    """An address that nobody has used, and never will: its key is not known."""
+    return str(to_checksum_address("0x" + secrets.token_hex(20)))
 
 
 def _malformed(text: str, network: str) -> Refused:

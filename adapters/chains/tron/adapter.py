@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from opentelemetry import trace
@@ -14,14 +15,18 @@ from adapters.chains.tron.address import bytes_of
 from adapters.chains.tron.costs import Costs, Parameters
 from adapters.chains.tron.look import Lookout
 from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent, open_nodes
+from adapters.chains.tron.outbox import Outbox
 from domain.asset import Asset
 from domain.coin import Coin
 from domain.errors import Refused, Unavailable
+from domain.fee import NetworkCost
 from domain.money import Amount
 from domain.network import Network
+from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
 from domain.ports import Chain, Coins
 
+CLOCKS_APART_MAX_S = 60  # between a node's head and us; the signer bears no more either
 T = TypeVar("T")
 _log = logging.getLogger("strongroom.chains.tron")
 
@@ -30,12 +35,19 @@ class TronChain:
     """One TRON network. `own_addresses` are ours and may not be paid; `assets` are all that we know, by id."""
 
     def __init__(
-        self, network: Network, assets: Mapping[str, Asset], nodes: Nodes, own_addresses: Collection[str]
+        self,
+        network: Network,
+        assets: Mapping[str, Asset],
+        nodes: Nodes,
+        own_addresses: Collection[str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._network = network
         self._assets = assets
         self._nodes = nodes
+        self._clock = clock
         self._lookout = Lookout(nodes, assets)
+        self._outbox = Outbox(nodes)
         self._ours = frozenset(own.lower() for own in own_addresses)
         self._contracts = frozenset(asset.contract.lower() for asset in assets.values() if asset.contract)
 
@@ -49,6 +61,18 @@ class TronChain:
     async def quote(self, payments: Sequence[Payment], wallet: str) -> Fee:
         cost, chain = await self._itemised(payments, wallet)
         return prices.chosen(cost, chain, self._network)
+
+    async def inspect(self, recipient: str, asset: Asset) -> None:
+        known = {"address": bytes_of(recipient).hex()}
+        answers = await self._nodes.ask(
+            Call("wallet/getaccount", known), Call("wallet/getcontract", {"value": known["address"]})
+        )
+        _refuse_code(_read(answers[0], _account), answers[1], asset)
+
+    async def explain(self, amount: Amount, recipient: str | None, wallet: str) -> NetworkCost:
+        to = recipient or addresses.unused()
+        cost, chain = await self._itemised((Payment("", amount.asset.id, str(amount.units), to),), wallet)
+        return NetworkCost(prices.chosen(cost, chain, self._network).most, prices.lines(cost))
 
     async def costs(self, payments: Sequence[Payment], wallet: str) -> Costs:
         """A quote's items with their sources: energy and bytes from stake, from the free daily bytes, or burned."""
@@ -65,14 +89,18 @@ class TronChain:
 
     async def draft(self, slot: Slot, fee: Fee) -> Draft:
         """The reference is the lowest solid block any node names, so that all know it and no fork takes it away; the
-        expiration counts from the time of the youngest head, not from our clock.
+        expiration counts from the time of the youngest head, not from our clock, which only says whose head is no
+        measure of it. Raises Unavailable NODE_CLOCK when nobody's is.
         """
         said = await self._nodes.ask_all(Call("wallet/getnowblock"), Call("walletsolidity/getnowblock"))
         tips = [_read(answers, _two_blocks) for answers in said if not isinstance(answers, NodeSilent)]
         if not tips:
             raise next(answers for answers in said if isinstance(answers, NodeSilent))
         solid = min((solid for _, solid in tips), key=lambda block: block.number)
-        expires_at_ms = max(head.at_ms for head, _ in tips) + self._network.window_s * 1000
+        in_time = [head.at_ms for head, _ in tips if self._in_time(head)]
+        if not in_time:
+            raise _clocks_apart(self._network)
+        expires_at_ms = max(in_time) + self._network.window_s * 1000
         reference = tx.Reference(solid.number, solid.id)
         return tx.draft(slot, fee, self._network, self._assets, reference, expires_at_ms)
 
@@ -89,9 +117,12 @@ class TronChain:
         return await self._lookout.look(slot, versions)
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
-        """The network counts nothing, so nothing can be said of a foreign use; the node must answer all the same."""
+        """The network counts nothing: `outgoing` shows a foreign use. The node must answer all the same."""
         await self._nodes.ask(Call("wallet/getnowblock"))
         return 0, 0
+
+    async def outgoing(self, wallet: str, after: int | None) -> Outgoing:
+        return await self._outbox.read(wallet, after)
 
     async def balance(self, asset: Asset, address: str) -> Amount:
         said = await self._nodes.ask_every(_balance_call(asset, address))
@@ -112,18 +143,18 @@ class TronChain:
             Call("wallet/getaccount", {"address": what.owner.hex()}),
             Call("wallet/getaccount", {"address": what.recipient.hex()}),
             Call("wallet/getcontract", {"value": what.recipient.hex()}),
+            Call("wallet/getnowblock"),
             *((_balance_call(asset, wallet), _transfer_call(what)) if what.contract else ()),
         )
+        if not self._in_time(_read(answers[5], results.read_block)):
+            raise _clocks_apart(self._network)
         chain = _read(answers[0], prices.read_parameters)
         prices.check_price(chain, self._network)
         owner, recipient = _read(answers[2], _account), _read(answers[3], _account)
-        if answers[4] or recipient.get("type") == "Contract":
-            raise Refused(
-                "ADDRESS_CONTRACT", "The recipient is a contract; write the address of a wallet.", asset=asset.id
-            )
-        if what.contract and _balance(asset, answers[5]) < what.amount:
+        _refuse_code(recipient, answers[4], asset)
+        if what.contract and _balance(asset, answers[6]) < what.amount:
             raise _short(asset)
-        energy = _read(answers[6], _energy_of(asset)) if what.contract else 0
+        energy = _read(answers[7], _energy_of(asset)) if what.contract else 0
         has = _read(answers[1], prices.read_resources)
         cost = prices.costs(energy, tx.size(what), not what.contract and not recipient, has, chain)
         _show(cost)
@@ -131,6 +162,11 @@ class TronChain:
         if int(owner.get("balance", 0)) < burned + (0 if what.contract else what.amount):
             raise _short(self._assets[self._network.native_asset])
         return cost, chain
+
+    def _in_time(self, head: results.Block) -> bool:
+        """Whether a head is of about now. One that is not says nothing of today's prices, nor of when bytes expire."""
+        apart_ms = abs(head.at_ms - int(self._clock().timestamp() * 1000))
+        return apart_ms <= min(CLOCKS_APART_MAX_S, self._network.window_s // 2) * 1000
 
 
 @asynccontextmanager
@@ -140,12 +176,25 @@ async def open_tron(
     node_urls: Sequence[str],
     own_addresses: Collection[str],
     coins: Coins | None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncIterator[Chain]:
     """A TRON network through the nodes at `node_urls` (`full|solidity`, or one URL for both); each must name the
     network's chain id, the end of its first block's hash, before it is believed.
     """
     async with open_nodes(node_urls, network.chain_id) as nodes:
-        yield TronChain(network, assets, nodes, own_addresses)
+        yield TronChain(network, assets, nodes, own_addresses, clock)
+
+
+def _clocks_apart(network: Network) -> Unavailable:
+    return Unavailable(
+        "NODE_CLOCK", "The nodes' newest block is not of now: compare the clocks, theirs and ours.", network=network.id
+    )
+
+
+def _refuse_code(account: Mapping[str, Any], contract: Answer, asset: Asset) -> None:
+    """Raises Refused ADDRESS_CONTRACT when the node's words on an address say that it is one."""
+    if contract or account.get("type") == "Contract":
+        raise Refused("ADDRESS_CONTRACT", "The recipient is a contract; write the address of a wallet.", asset=asset.id)
 
 
 def _short(asset: Asset) -> Unavailable:

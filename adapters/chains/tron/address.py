@@ -6,6 +6,7 @@ write it in hex ("41..."), contracts know only the last 20 bytes.
 
 import hashlib
 import re
+import secrets
 from collections.abc import Collection
 
 from domain.errors import Refused
@@ -72,6 +73,11 @@ def bytes_of(text: str) -> bytes:
     if len(body) != 21 or body[:1] != PREFIX or _check(body) != check_:
         raise ValueError("not a TRON address")
     return body
+
+
+def unused() -> str:
+    """An address that nobody has used, and never will: its key is not known."""
+    return text_of(PREFIX + secrets.token_bytes(20))
 
 
 def text_of(address: bytes) -> str:

@@ -102,6 +102,18 @@ def costs(energy: int, size: int, activates: bool, has: Resources, chain: Parame
     )
 
 
+def lines(cost: Costs) -> tuple[fees.CostLine, ...]:
+    """The same for people, each source on a line of its own; what is nothing has none."""
+    bytes_by = {"stake": fees.STAKED, "free": fees.FREE, "burned": fees.BURNT}[cost.bytes_from]
+    rows = (
+        fees.CostLine("energy", cost.energy_from_stake, fees.STAKED, 0),
+        fees.CostLine("energy", cost.energy - cost.energy_from_stake, fees.BURNT, cost.energy_burn),
+        fees.CostLine("bandwidth", cost.bytes, bytes_by, cost.bytes_burn),
+        fees.CostLine("activation", 1 if cost.activation_burn else 0, fees.BURNT, cost.activation_burn),
+    )
+    return tuple(row for row in rows if row.units)
+
+
 def chosen(cost: Costs, chain: Parameters, network: Network) -> Fee:
     """The fee of a payment: its limit and the overhead that nothing limits. Raises Refused FEE_ABOVE_CAP when a price
     is out of bounds, the chain's own parameters included: a node may tell wrong ones.

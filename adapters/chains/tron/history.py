@@ -8,8 +8,8 @@ are all there is to read; each must name the one before as its parent, or the ru
 import logging
 from collections.abc import Sequence
 
-from adapters.chains.tron.nodes import Call, Node, Nodes, NodeSilent, ask_one
-from adapters.chains.tron.results import Block, read_block
+from adapters.chains.tron.nodes import Answer, Call, Node, Nodes, NodeSilent, ask_one
+from adapters.chains.tron.results import Block, read_block, read_scanned
 from adapters.chains.tron.tx import Window
 
 PASS_BLOCKS = 20
@@ -41,7 +41,7 @@ class History:
                 continue
             if any(txid in block.txids for block in run):
                 return None
-            if await self._agreed(run[-1]):
+            if await agreed(self._nodes, run[-1]):
                 self._keep(txid, run[-1].at_ms)
                 return run[-1].at_ms
         return None
@@ -73,7 +73,7 @@ class History:
         if isinstance(said, NodeSilent):
             return None
         try:
-            blocks = [read_block(row) for row in said[0].get("block", ())]
+            blocks = [read_scanned(row) for row in said[0].get("block", ())]
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
         if len(self._blocks) + len(blocks) > KEPT_MAX:
@@ -81,15 +81,43 @@ class History:
         self._blocks.update((block.number, block) for block in blocks)
         return blocks
 
-    async def _agreed(self, end: Block) -> bool:
-        """Every node has this very block as solid."""
-        said = await self._nodes.ask_all(Call("walletsolidity/getblockbynum", {"num": end.number}))
-        return all(
-            not isinstance(row, NodeSilent) and isinstance(row[0], dict) and row[0].get("blockID") == end.id
-            for row in said
-        )
-
     def _keep(self, txid: str, at_ms: int) -> None:
         if len(self._proven) >= KEPT_MAX:
             self._proven.clear()
         self._proven[txid] = at_ms
+
+
+async def reach(nodes: Nodes) -> tuple[int, Block, bool]:
+    """(lowest head, lowest solid block, every node answered). Raises NodeSilent when none did."""
+    said = await nodes.ask_all(Call("wallet/getnowblock"), Call("walletsolidity/getnowblock"))
+    tips = [_tips(answers) for answers in said]
+    found = [tip for tip in tips if tip is not None]
+    if not found:
+        raise silence(said)
+    solid = min((solid for _, solid in found), key=lambda block: block.number)
+    return min(head.number for head, _ in found), solid, None not in tips
+
+
+async def agreed(nodes: Nodes, end: Block) -> bool:
+    """Every node has this very block as solid."""
+    said = await nodes.ask_all(Call("walletsolidity/getblockbynum", {"num": end.number}))
+    return all(
+        not isinstance(row, NodeSilent) and isinstance(row[0], dict) and row[0].get("blockID") == end.id for row in said
+    )
+
+
+def silence(said: Sequence[list[Answer] | NodeSilent]) -> NodeSilent:
+    """Why nothing can be said: the first node's own words."""
+    return next(
+        (answers for answers in said if isinstance(answers, NodeSilent)),
+        NodeSilent("NODE_GARBLED", "No node gave a usable answer."),
+    )
+
+
+def _tips(answers: list[Answer] | NodeSilent) -> tuple[Block, Block] | None:
+    if isinstance(answers, NodeSilent):
+        return None
+    try:
+        return read_block(answers[0]), read_block(answers[1])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

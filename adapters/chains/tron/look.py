@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.chains.tron import tx
-from adapters.chains.tron.history import History
+from adapters.chains.tron.history import History, reach, silence
 from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent
-from adapters.chains.tron.results import Block, Expected, expected, read_block, read_inclusion
+from adapters.chains.tron.results import Expected, expected, read_inclusion
 from domain.asset import Asset
 from domain.payout import Facts, Inclusion, Sighting, Slot, Version
 
@@ -48,7 +48,7 @@ class Lookout:
     async def look(self, slot: Slot, versions: Sequence[Version]) -> Facts:
         """See `domain.ports.Chain.observe`. Raises Unavailable when no node answers."""
         at = datetime.now(UTC)
-        head, solid, complete = await self._reach()
+        head, solid, complete = await reach(self._nodes)
         final_block = min(solid.number, head - slot.confirmations + 1)
         windows = {version.txid: tx.window(version.raw) for version in versions}
         absent = {txid: await self._history.absent_through(txid, window, solid) for txid, window in windows.items()}
@@ -62,16 +62,6 @@ class Lookout:
         used, consumer = _used(sightings, said, final_block)
         return Facts(head, final_block, used and complete, consumer, sightings, at, complete)
 
-    async def _reach(self) -> tuple[int, Block, bool]:
-        """(lowest head, lowest solid block, every node answered)."""
-        said = await self._nodes.ask_all(Call("wallet/getnowblock"), Call("walletsolidity/getnowblock"))
-        tips = [_tips(answers) for answers in said]
-        found = [tip for tip in tips if tip is not None]
-        if not found:
-            raise _silence(said)
-        solid = min((solid for _, solid in found), key=lambda block: block.number)
-        return min(head.number for head, _ in found), solid, None not in tips
-
     async def _views(self, txids: Sequence[str]) -> list[View | None]:
         """What each node says of the versions, in the order of the nodes; None for one that did not answer."""
         if not txids:
@@ -79,7 +69,7 @@ class Lookout:
         first = await self._nodes.ask_all(*(Call(path, {"value": txid}) for txid in txids for path in _ASKED))
         views = [_view(answers, txids) for answers in first]
         if all(view is None for view in views):
-            raise _silence(first)
+            raise silence(first)
         heights = sorted({int(info["blockNumber"]) for view in views if view for _, info in view.claims.values()})
         if not heights:
             return views
@@ -161,20 +151,3 @@ def _with_ids(view: View | None, answers: list[Answer] | NodeSilent, heights: Se
         if isinstance(answer, dict) and "blockID" in answer
     }
     return View(view.claims, view.known, view.solid, ids)
-
-
-def _tips(answers: list[Answer] | NodeSilent) -> tuple[Block, Block] | None:
-    if isinstance(answers, NodeSilent):
-        return None
-    try:
-        return read_block(answers[0]), read_block(answers[1])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _silence(said: Sequence[list[Answer] | NodeSilent]) -> NodeSilent:
-    """Why nothing can be said: the first node's own words."""
-    return next(
-        (answers for answers in said if isinstance(answers, NodeSilent)),
-        NodeSilent("NODE_GARBLED", "No node gave a usable answer."),
-    )

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 from adapters.chains.tron.address import bytes_of
 from adapters.chains.tron.nodes import Answer, NodeSilent
+from adapters.chains.tron.wire import field
 from domain.asset import Asset
 from domain.errors import Refused, Uncertain
 from domain.payout import Inclusion, Slot
@@ -35,6 +37,47 @@ def read_block(answer: Any) -> Block:
         raise ValueError("a block's id begins with its height")
     txids = frozenset(str(tx["txID"]) for tx in answer.get("transactions", ()))
     return Block(number, id_, str(raw["parentHash"]), int(raw["timestamp"]), txids)
+
+
+# A header's fields by number, as java-tron writes them; what is zero or empty is not written (core/Tron.proto).
+_HEADER = (
+    (1, "timestamp"),
+    (2, "txTrieRoot"),
+    (3, "parentHash"),
+    (7, "number"),
+    (8, "witness_id"),
+    (9, "witness_address"),
+    (10, "version"),
+    (11, "accountStateRoot"),
+)
+
+
+def read_scanned(answer: Any) -> Block:
+    """A block whose id is the hash of its own header: nobody can tell another time, parent or height under the same id.
+    Who made it is not checked (the witness's signature). Raises as `read_block` does.
+    """
+    block = read_block(answer)
+    if block.id != _id_of(answer["block_header"]["raw_data"]):
+        raise ValueError("a block's id is the hash of its header")
+    return block
+
+
+def _id_of(header: Mapping[str, Any]) -> str:
+    """The height in eight bytes, then the last 24 of the SHA-256 of the encoded header."""
+    said = [(number, header[name]) for number, name in _HEADER if header.get(name)]
+    raw = b"".join(field(number, bytes.fromhex(value) if isinstance(value, str) else value) for number, value in said)
+    return int(header.get("number", 0)).to_bytes(8, "big").hex() + sha256(raw).digest()[8:].hex()
+
+
+def sent_by(answer: Any, owner: str) -> list[str]:
+    """The ids of a block's transactions whose contract names `owner` (21 bytes, hex), failed ones too."""
+    return [str(tx["txID"]) for tx in answer.get("transactions", ()) if owner in _owners(tx)]
+
+
+def _owners(tx: Mapping[str, Any]) -> list[str]:
+    """Who a transaction's contracts act for; some shielded ones name nobody."""
+    contracts = tx.get("raw_data", {}).get("contract", ())
+    return [str(row.get("parameter", {}).get("value", {}).get("owner_address", "")) for row in contracts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Door:
                 "forks": chain.forks,
                 "deepest_fork": chain.deepest_fork,
                 "split": self._network.is_split,
-                "time_skew_s": self._network.clock.skew_ms / 1000,
+                "time_skew_s": self._network.clock.ahead_s,
             }
         )
 

@@ -31,16 +31,28 @@ class Unfit(Exception):
 
 
 class Clock:
-    """The chain's time: the machine's, with a skew, and never behind the head."""
+    """The chain's time: the machine's, with a skew, and never behind the head. What forks and skipped slots took from
+    the future is given back: time stands still until the machine's has caught up.
+    """
 
     def __init__(self) -> None:
         self.skew_ms = 0
+        self._least_ms = 0
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self.skew_ms
+        return max(self._machine_ms() + self.skew_ms, self._least_ms)
 
     def at_least(self, time_ms: int) -> None:
-        self.skew_ms += max(0, time_ms - self.now_ms())
+        self._least_ms = max(self._least_ms, time_ms)
+
+    @property
+    def ahead_s(self) -> float:
+        """Of the machine's time."""
+        return (self.now_ms() - self._machine_ms()) / 1000
+
+    @staticmethod
+    def _machine_ms() -> int:
+        return time.time_ns() // 1_000_000
 
 
 class Network:

@@ -3,17 +3,22 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from adapters.chains.tron import codec, results
-from adapters.chains.tron.adapter import TronChain
+from adapters.chains.tron.adapter import TronChain, open_tron
 from adapters.chains.tron.costs import Parameters, Resources, costs
+from adapters.chains.tron.costs import lines as price_lines
 from adapters.chains.tron.nodes import NodeSilent
 from adapters.wiring import open_chain
 from domain.errors import Refused, Unavailable, Uncertain
+from domain.fee import NetworkCost
+from domain.money import Amount
 from domain.payout import Payment, Slot, all_dead, dead
 from ops.devnet.tron.genesis import DISPERSE, TREASURY
 from tests.adapters.chains.tron_world import COIN, SUN, TOKEN, LocalTron, TronWorld, tron_world
@@ -65,7 +70,7 @@ async def test_nodes_that_stand_apart_make_the_oldest_reference_and_the_latest_e
     urls = [local.url, f"{local.full}/b"]
     assets = {asset.id: asset for asset in (COIN, TOKEN)}
     young = fields((await world.chain.draft(world.slot(1), world.fee)).unsigned)
-    async with open_chain(world.chain.network, assets, urls) as both:
+    async with open_tron(world.chain.network, assets, urls, [], local.now) as both:
         await world.lag(2)
         drawn = fields((await both.draft(world.slot(1), world.fee)).unsigned)
     assert drawn["expiration"] == young["expiration"]
@@ -111,9 +116,86 @@ def test_bytes_come_from_one_source_and_energy_from_stake_first(
     assert cost.fee_limit == 7_800_000
 
 
+def lines(cost: NetworkCost) -> list[tuple[str, str, int]]:
+    return [(line.name, line.covered_by, line.cost) for line in cost.lines]
+
+
+async def test_a_quote_names_each_source(world: TronWorld) -> None:
+    assert isinstance(world.chain, TronChain)
+    new = await world.chain.explain(Amount(SUN, COIN), world.recipient(), world.wallet)
+    old = await world.chain.explain(Amount(SUN, COIN), TREASURY, world.wallet)
+    token = await world.chain.explain(Amount(SUN, TOKEN), TREASURY, world.wallet)
+    assert lines(new) == [("bandwidth", "burnt", 100_000), ("activation", "burnt", SUN)]
+    assert lines(old) == [("bandwidth", "free", 0)]
+    energy, bandwidth = token.lines
+    assert (energy.name, energy.covered_by, energy.cost) == ("energy", "burnt", energy.units * 100)
+    assert (bandwidth.name, bandwidth.units, bandwidth.covered_by) == ("bandwidth", 349, "free")
+
+
+def test_energy_that_is_only_partly_staked_has_two_lines() -> None:
+    cost = NetworkCost(0, price_lines(costs(65_000, 345, False, Resources(30_000, 345, 0), CHAIN)))
+    assert lines(cost) == [("energy", "staked", 0), ("energy", "burnt", 3_500_000), ("bandwidth", "staked", 0)]
+    assert [line.units for line in cost.lines] == [30_000, 35_000, 345]
+
+
+# ---------------------------------------------------------------- clocks
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_ten_minutes_between_a_node_and_us_draft_nothing_and_quote_nothing(
+    world: TronWorld, local: LocalTron, minutes: int
+) -> None:
+    assets = {asset.id: asset for asset in (COIN, TOKEN)}
+    apart = partial(clock_of, local, minutes)
+    async with open_tron(world.chain.network, assets, [local.url], [], apart) as chain:
+        with pytest.raises(Unavailable, match="NODE_CLOCK"):
+            await chain.draft(world.slot(1), world.fee)
+        with pytest.raises(Unavailable, match="NODE_CLOCK"):
+            await chain.quote(world.slot(1).payments, world.wallet)
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+async def test_ten_minutes_between_a_node_and_us_move_no_proof(
+    world: TronWorld, local: LocalTron, minutes: int
+) -> None:
+    """Dead is what solid time says, whatever our own clock says."""
+    slot = world.slot(1)
+    await world.swallow(True)
+    version = world.sign(await world.chain.draft(slot, world.fee), 1)
+    await world.chain.broadcast(version)
+    await world.mine(K)
+    assets = {asset.id: asset for asset in (COIN, TOKEN)}
+    apart = partial(clock_of, local, minutes)
+    async with open_tron(world.chain.network, assets, [local.url], [], apart) as chain:
+        assert not all_dead([version], await chain.observe(slot, [version]))
+        await world.pass_time()
+        await world.mine(K)
+        assert all_dead([version], await chain.observe(slot, [version]))
+
+
+async def test_a_node_whose_head_stands_still_is_no_measure_while_another_one_s_moves(
+    world: TronWorld, local: LocalTron
+) -> None:
+    assets = {asset.id: asset for asset in (COIN, TOKEN)}
+    await world.mine(30)
+    young = fields((await world.chain.draft(world.slot(1), world.fee)).unsigned)
+    async with open_tron(world.chain.network, assets, [local.url, f"{local.full}/b"], [], local.now_b) as both:
+        await world.lag(25)
+        drawn = fields((await both.draft(world.slot(1), world.fee)).unsigned)
+        assert drawn["expiration"] == young["expiration"]
+    async with open_tron(world.chain.network, assets, [local.url], [], local.now_b) as stale:
+        with pytest.raises(Unavailable, match="NODE_CLOCK"):
+            await stale.draft(world.slot(1), world.fee)
+
+
+def clock_of(local: LocalTron, minutes: int) -> datetime:
+    """Our clock, so far ahead of the network's."""
+    return local.now() + timedelta(minutes=minutes)
+
+
 # ---------------------------------------------------------------- bad input
 @pytest.mark.parametrize("asset", [COIN, TOKEN])
 async def test_a_contract_is_nobody_s_wallet(world: TronWorld, asset: Any) -> None:
+    with pytest.raises(Refused, match="ADDRESS_CONTRACT"):
+        await world.chain.inspect(DISPERSE, asset)
     with pytest.raises(Refused, match="ADDRESS_CONTRACT"):
         await world.chain.quote(paying(world, DISPERSE, asset.id).payments, world.wallet)
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 from coincurve import PrivateKey
 
 from adapters.chains.tron import codec
+from adapters.chains.tron.adapter import open_tron
 from adapters.chains.tron.address import text_of
-from adapters.wiring import open_chain
 from domain.asset import Asset
 from domain.network import FeeRules, Network
 from domain.payout import Draft, Fee, Payment, Slot, Version, slot_id
@@ -52,7 +52,7 @@ class TimedWorld(World, Protocol):
 
 @dataclass(frozen=True)
 class LocalTron:
-    """A running node, halted between blocks, and the control of its faults."""
+    """A running node, halted between blocks unless it is `live`, and the control of its faults."""
 
     port: int
 
@@ -66,9 +66,9 @@ class LocalTron:
 
     @classmethod
     @contextmanager
-    def running(cls, port: int, folder: Path) -> Iterator["LocalTron"]:
-        words = ["--port", str(port), "--solidity-port", str(port + 1), "--solid-lag", str(K - 1), "--halted"]
-        pace = ["--block-time", str(SLOT_S)]
+    def running(cls, port: int, folder: Path, block_s: float = SLOT_S, *, live: bool = False) -> Iterator["LocalTron"]:
+        words = ["--port", str(port), "--solidity-port", str(port + 1), "--solid-lag", str(K - 1)]
+        pace = ["--block-time", str(block_s), *([] if live else ["--halted"])]
         with (folder / "node.log").open("wb") as log:
             node = subprocess.Popen([sys.executable, "-m", "ops.devnet.tron", *words, *pace], stdout=log, stderr=log)
             try:
@@ -88,11 +88,21 @@ class LocalTron:
                 time.sleep(0.1)
         raise RuntimeError("the local TRON did not come up")
 
-    def control(self, **order: Any) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.full}/_ctl", json.dumps(order).encode())
+    def control(self, node: str = "a", **order: Any) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.full}/{node}/_ctl", json.dumps(order).encode())
         with urllib.request.urlopen(request, timeout=30) as answer:
             told: dict[str, Any] = json.load(answer)
         return told
+
+    def now(self) -> datetime:
+        """The time on this chain, which runs ahead of everybody else's."""
+        head = self.ask("wallet/getnowblock")["block_header"]["raw_data"]
+        return datetime.fromtimestamp(head["timestamp"] / 1000, UTC)
+
+    def now_b(self) -> datetime:
+        """The same as the second node tells it."""
+        head = self.ask("b/wallet/getnowblock")["block_header"]["raw_data"]
+        return datetime.fromtimestamp(head["timestamp"] / 1000, UTC)
 
     def ask(self, path: str, **words: Any) -> Any:
         request = urllib.request.Request(f"{self.full}/{path}", json.dumps(words).encode())
@@ -137,7 +147,13 @@ class TronWorld:
         raise AssertionError("no version takes another's place here")
 
     async def stranger_spends(self, scarce: int) -> str:
-        raise AssertionError("no number is spent here")
+        """Whatever the number: the network knows none."""
+        to = {
+            "owner_address": address_of(self.wallet),
+            "to_address": address_of(treasury.ADDRESS),
+            "amount": 1 + scarce,
+        }
+        return self._send("TransferContract", to, self._key).hex()
 
     async def break_token(self, broken: bool) -> None:
         await self._mined(treasury.issuer(self._local.full, "pause()" if broken else "unpause()"))
@@ -211,7 +227,7 @@ async def tron_world(local: LocalTron) -> AsyncIterator[World]:
     maker = TronWorld(local, None, key, TOKEN)  # type: ignore[arg-type]
     mute = Asset("FALSE-TRON", "FALSE", "tron", 6, maker.deploy_mute())
     assets = {asset.id: asset for asset in (COIN, TOKEN, mute)}
-    async with open_chain(network, assets, [local.url], [wallet]) as chain:
+    async with open_tron(network, assets, [local.url], [wallet], local.now) as chain:
         world = TronWorld(local, chain, key, mute)
         await world._mined(treasury.fill(local.full, wallet, sun=FUNDS_SUN, usdt_units=FUNDS_UNITS))
         local.control(mine=2 * K)

@@ -159,10 +159,10 @@ class Ethers:
 
 # ---------------------------------------------------------------- in memory
 class FakeWorld(Ethers):
-    def __init__(self) -> None:
+    def __init__(self, *, counts: bool = True) -> None:
         self.wallet = new_recipient()
         self.model = ModelChain(NETWORK, ASSETS, mute={MUTE.id})
-        self.chain = FakeChain(self.model, [self.wallet])
+        self.chain = FakeChain(self.model, [self.wallet], counts=counts)
         self.model.fund(COIN.id, self.wallet, FUNDS_WEI)
         self.model.fund(TOKEN.id, self.wallet, FUNDS_UNITS)
         self.model.mine(2 * K)
@@ -215,8 +215,8 @@ class FakeWorld(Ethers):
 
 
 @asynccontextmanager
-async def fake_world() -> AsyncIterator[World]:
-    yield FakeWorld()
+async def fake_world(*, counts: bool = True) -> AsyncIterator[World]:
+    yield FakeWorld(counts=counts)
 
 
 # ---------------------------------------------------------------- a real node

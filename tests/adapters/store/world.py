@@ -17,7 +17,7 @@ from domain.intent import Decision, Intent, Ruling
 from domain.ledger import chart
 from domain.ledger.chart import Account
 from domain.payout import Facts, Fee, Final, Inclusion, Sighting, Slot, Version
-from domain.ports import Books, Coins, DecisionNote, PayoutItem, PlanRefusal, Receipt, Request
+from domain.ports import Books, Coins, DecisionNote, PayoutItem, PlanRefusal, Receipt, Request, WalletView
 from domain.withdrawal import Withdrawal, withdrawal_id
 from tests.fakes.books import FakeBooks
 from tests.fakes.people import People
@@ -42,6 +42,7 @@ class World:
     sums: Callable[[], Awaitable[dict[str, int]]]
     coins: Coins
     network_fee: Callable[[str], Awaitable[str | None]]
+    wallets: Callable[[], Awaitable[Sequence[WalletView]]]
     now: datetime = T0
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -149,7 +150,7 @@ async def fake_world() -> AsyncIterator[World]:
     async def network_fee(withdrawal_id: str) -> str | None:
         return books.rows[withdrawal_id].network_fee
 
-    yield World(books, people, catalogue, credit, balance, sums, books.coins["ethereum"], network_fee)
+    yield World(books, people, catalogue, credit, balance, sums, books.coins["ethereum"], network_fee, books.wallets)
 
 
 @asynccontextmanager
@@ -174,7 +175,7 @@ async def postgres_world(dsn: str) -> AsyncIterator[World]:
             view = await store.views.withdrawal(withdrawal_id)
             return view.network_fee if view else None
 
-        yield World(store.books, people, catalogue, credit, balance, sums, store.coins("ethereum"), network_fee)
+        yield World(store.books, people, catalogue, credit, balance, sums, store.coins("ethereum"), network_fee, store.views.wallets)
 
 
 def approval_of(people: People, name: str, intent: Intent) -> Decision:

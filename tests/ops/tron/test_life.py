@@ -185,7 +185,7 @@ def test_the_branch_of_the_other_node_may_win(lab: Laboratory) -> None:
 
 def test_the_chain_s_clock_can_be_set_ahead_and_never_falls_behind_its_head(lab: Laboratory) -> None:
     before = lab.chain.head.time_ms
-    lab.order(time_skew_s=lab.network.clock.skew_ms / 1_000 + 600, mine=1)
+    lab.order(time_skew_s=lab.network.clock.ahead_s + 600, mine=1)
     assert lab.chain.head.time_ms >= before + 600_000
     lab.order(time_skew_s=-(10**6), mine=1)
     assert lab.chain.head.time_ms > before + 600_000
