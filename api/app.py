@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from adapters import catalogue as operator_files
 from adapters import telemetry as telling
 from adapters.catalogue import Catalogue
+from adapters.chains.bitcoin import address as bitcoin_address
 from adapters.chains.evm import address as evm_address
 from adapters.chains.tron import address as tron_address
 from adapters.codec import Codec, decode_payloads, encode_payloads
@@ -33,6 +34,7 @@ from api.metrics import Metrics
 from api.openapi import VERSION, describe
 from domain.asset import Asset
 from domain.errors import Unavailable
+from domain.network import Network
 from domain.ports import Views
 from domain.withdrawal import workflow_id
 
@@ -40,7 +42,17 @@ log = logging.getLogger(__name__)
 
 ROUTERS = (withdrawals.router, quotes.router, accounts.router, catalogue.router, health.router, codec.router)
 # The pure rule of each family of networks; nothing is asked of a node.
-ADDRESS_RULES: Mapping[str, Callable[..., str]] = {"evm": evm_address.check, "tron": tron_address.check}
+ADDRESS_RULES: Mapping[str, Callable[[str, Network, Collection[str], Collection[str]], str]] = {
+    "bitcoin": lambda text, network, _, ours: bitcoin_address.check(
+        text, network=network.id, chain_id=network.chain_id, ours=ours
+    ),
+    "evm": lambda text, network, contracts, ours: evm_address.check(
+        text, network=network.id, token_contracts=contracts, ours=ours
+    ),
+    "tron": lambda text, network, contracts, ours: tron_address.check(
+        text, network=network.id, token_contracts=contracts, ours=ours
+    ),
+}
 STRANGERS_PER_MINUTE = 300
 OWN_ADDRESSES_S = 10.0
 Opener = Callable[[Metrics], AbstractAsyncContextManager[Door]]
@@ -166,8 +178,8 @@ class Addresses:
 
     def check(self, text: str, asset: Asset) -> str:
         """The canonical form. Raises Refused ADDRESS_*."""
-        rule = ADDRESS_RULES[self._shelf.networks[asset.network].family]
-        return rule(text, network=asset.network, token_contracts=self._contracts, ours=self._ours)
+        network = self._shelf.networks[asset.network]
+        return ADDRESS_RULES[network.family](text, network, self._contracts, self._ours)
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:

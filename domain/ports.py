@@ -37,8 +37,8 @@ class Chain(Protocol):
         ...
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
-        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no slot
-        has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
+        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no
+        slot has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
         """
         ...
 
@@ -121,7 +121,7 @@ class Coins(Protocol):
         ...
 
     async def free(self, wallet: str, through: int) -> Sequence[Coin]:
-        """Coins created at or below height `through`, not spent, taken by no slot; coinbase coins only when 100 deep."""
+        """Coins created at or below height `through`, not spent, taken by no slot; mined ones only when 100 deep."""
         ...
 
     async def fates(self, outpoints: Sequence[str]) -> Sequence[Fate]:

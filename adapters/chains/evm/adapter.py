@@ -57,7 +57,7 @@ class EvmChain:
             )
         if isinstance(estimate, NodeSaysNo):
             raise _cannot_pay(estimate, asset)
-        return self._chosen(history, fees.with_margin(_quantity(estimate)))
+        return self._chosen(history, fees.with_margin(_quantity(estimate), self._network.fees.gas_margin_percent))
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
         return ()  # the wallet is one account

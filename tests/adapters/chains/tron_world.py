@@ -105,7 +105,7 @@ class LocalTron:
 
 
 class TronWorld:
-    coin, token, funds = COIN, TOKEN, FUNDS_SUN
+    coin, token, funds, depth = COIN, TOKEN, FUNDS_SUN, K
     fee, dear_fee = Fee(20 * SUN, 1, 0), Fee(41 * SUN, 1, 0)
 
     def __init__(self, local: LocalTron, chain: Chain, key: bytes, mute: Asset) -> None:
@@ -117,6 +117,12 @@ class TronWorld:
 
     def recipient(self) -> str:
         return new_address()
+
+    def funds_of(self, asset: Asset) -> int:
+        return FUNDS_SUN if asset == COIN else FUNDS_UNITS
+
+    def a_little_more(self, fee: Fee) -> Fee:
+        raise AssertionError("no version takes another's place here")
 
     def slot(self, scarce: int, asset: Asset | None = None, units: int = 5_000_000) -> Slot:
         payment = Payment("wd_test", (asset or TOKEN).id, str(units), new_address())
@@ -136,7 +142,7 @@ class TronWorld:
     async def bring_back(self, version: Version) -> None:
         raise AssertionError("no version takes another's place here")
 
-    async def stranger_spends(self, scarce: int) -> str:
+    async def stranger_spends(self, slot: Slot) -> str:
         raise AssertionError("no number is spent here")
 
     async def break_token(self, broken: bool) -> None:
