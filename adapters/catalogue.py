@@ -10,7 +10,7 @@ from typing import Any
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.money import Amount
-from domain.network import ConfirmationTier, FeeRules, Network
+from domain.network import GAS_MARGIN_PERCENT, ConfirmationTier, FeeRules, Network
 from domain.policy import AssetPolicy, Policy, Tier
 
 FOLDER = Path(__file__).resolve().parent.parent / "ops"
@@ -100,6 +100,7 @@ def _network(id_: str, row: Mapping[str, Any], assets: Mapping[str, Asset]) -> N
         inputs_max=row.get("inputs_max", 0),
         batch_wait_s=row.get("batch_wait_s", 0),
         batch_urgent_s=row.get("batch_urgent_s", 0),
+        checkpoint=row.get("checkpoint", ""),
         window_s=row.get("window_s", 0),
         checked_on=row["checked_on"],
         fees=FeeRules(
@@ -109,12 +110,17 @@ def _network(id_: str, row: Mapping[str, Any], assets: Mapping[str, Asset]) -> N
             network_fee_cap=int(fees["network_fee_cap"]),
             bump_after_s=fees["bump_after_s"],
             overhead_cap=int(fees.get("overhead_cap", 0)),
+            gas_margin_percent=fees.get("gas_margin_percent", GAS_MARGIN_PERCENT),
+            gas_bump_percent=fees.get("gas_bump_percent", 0),
             share_cap_percent=fees.get("share_cap_percent", 0),
         ),
-        tiers=tuple(
-            ConfirmationTier(t["asset"], Amount.parse(t["from"], by_code[t["asset"]]).units, t["blocks"])
-            for t in row.get("tiers", ())
-        ),
+        tiers=tuple(_confirmation_tier(tier, by_code[tier["asset"]]) for tier in row.get("tiers", ())),
+    )
+
+
+def _confirmation_tier(row: Mapping[str, Any], asset: Asset) -> ConfirmationTier:
+    return ConfirmationTier(
+        asset.code, Amount.parse(row["from"], asset).units, row["blocks"], row.get("finalized", False)
     )
 
 

@@ -6,24 +6,24 @@ this model (`strongroom config example`).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from adapters.catalogue import read_rows
 from domain.errors import Refused, Unavailable
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "STRONGROOM_"
 DATABASE_ROLE = "strongroom"
 WORKER_KINDS = ("orchestrator", "books", "chain", "signer")
-NETWORKS = ("ethereum", "tron")
 SOLIDITY = "_solidity"  # after a network's name: the nodes that only tell what is solid
 COMMAND_VARIABLES = frozenset({"STRONGROOM_API_KEY"})  # read by a command, no setting of an installation
 
@@ -47,14 +47,6 @@ class Ports:
         return self.base + 2
 
     @property
-    def anvil(self) -> int:
-        return self.base + 3
-
-    @property
-    def node_proxy(self) -> int:
-        return self.base + 4
-
-    @property
     def api(self) -> int:
         return self.base + 5
 
@@ -65,14 +57,6 @@ class Ports:
     @property
     def temporal_metrics(self) -> int:
         return self.base + 8
-
-    @property
-    def tron_full(self) -> int:
-        return self.base + 16
-
-    @property
-    def tron_solidity(self) -> int:
-        return self.base + 17
 
     def worker_metrics(self, kind: str) -> int:
         """Where the worker of `kind` serves /metrics."""
@@ -100,7 +84,7 @@ class Settings(BaseSettings):
         description="Databases, keys, logs and locks of this installation; made with mode 0700.",
     )
     port_base: int = Field(
-        default=17430, ge=1024, le=65000, description="First of 20 ports on 127.0.0.1; give each checkout its own."
+        default=17430, ge=1024, le=65000, description="First of 50 ports on 127.0.0.1; give each checkout its own."
     )
 
     catalogue_dir: Path = Field(
@@ -159,7 +143,12 @@ class Settings(BaseSettings):
         description="Keys that encrypt Temporal payloads; <state_dir>/keys/codec.json unless set. Mode 0600.",
     )
 
-    # ---- nodes
+    # ---- networks and their nodes
+    networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="The networks that are worked on here, separated by commas, of those in networks.toml; all unless"
+        " given. Withdrawals on another one wait until somebody works on it.",
+    )
     nodes: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
         default_factory=dict,
         description="JSON-RPC addresses per network, separated by commas, as STRONGROOM_NODES__ETHEREUM=http://a,http://b."
@@ -167,7 +156,11 @@ class Settings(BaseSettings):
         " Set: no local chain is started for that network.",
     )
     anvil_bin: Path | None = Field(
-        default=None, description="An anvil 1.7 or newer for the local Ethereum; found by itself on Linux x86_64."
+        default=None, description="An anvil 1.7 or newer for the local EVM networks; found by itself on Linux x86_64."
+    )
+    bitcoind: Path | None = Field(
+        default=None,
+        description="A bitcoind 29 or newer for the local Bitcoin; fetched by itself from Debian on Linux x86_64.",
     )
     block_time_s: float = Field(
         default=1.0,
@@ -206,6 +199,9 @@ class Settings(BaseSettings):
     metrics_host: str = Field(
         default="127.0.0.1", description="Address the workers serve /metrics on; 0.0.0.0 inside a container."
     )
+    metrics_port: int | None = Field(
+        default=None, description="Port a worker serves /metrics on; one of the port base's for its kind unless set."
+    )
     otlp_endpoint: str | None = Field(
         default=None,
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
@@ -213,7 +209,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "state_dir", "catalogue_dir", "codec_key_file", "signer_dir", "roster_file", "anvil_bin", mode="after"
+        "state_dir",
+        "catalogue_dir",
+        "codec_key_file",
+        "signer_dir",
+        "roster_file",
+        "anvil_bin",
+        "bitcoind",
+        mode="after",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -227,13 +230,24 @@ class Settings(BaseSettings):
             for network, urls in rows.items()
         }
 
-    @field_validator("nodes", mode="after")
     @classmethod
-    def _known_networks(cls, rows: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        unknown = sorted(set(rows) - {*NETWORKS, f"tron{SOLIDITY}"})
-        if unknown:
-            raise ValueError(f"unknown network {', '.join(unknown)}; we serve {', '.join(NETWORKS)}")
-        return rows
+    def on(cls, networks: str | None) -> Self:
+        """The settings from outside; `networks`, separated by commas, wins over STRONGROOM_NETWORKS."""
+        return cls(networks=tuple(networks.split(","))) if networks else cls()
+
+    @field_validator("networks", mode="before")
+    @classmethod
+    def _names_by_comma(cls, names: str | Sequence[str]) -> tuple[str, ...]:
+        return tuple(name.strip() for name in (names.split(",") if isinstance(names, str) else names) if name.strip())
+
+    @model_validator(mode="after")
+    def _networks_are_known(self) -> Self:
+        if self.networks or self.nodes:  # files are read only when there is something to look up
+            known = network_rows(self.catalogue_dir, self.profile)
+            named = {*self.networks, *(name.removesuffix(SOLIDITY) for name in self.nodes)}
+            if unknown := sorted(named - set(known)):
+                raise ValueError(f"unknown network {', '.join(unknown)}; we serve {', '.join(known)}")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -255,6 +269,8 @@ class Settings(BaseSettings):
                 found |= {f"{variable}__{key.upper()}": ",".join(rows) for key, rows in value.items()}
             elif isinstance(value, SecretStr):
                 found[variable] = value.get_secret_value()
+            elif isinstance(value, tuple):
+                found[variable] = ",".join(value)
             elif value is not None:
                 found[variable] = str(value)
         return found
@@ -272,8 +288,25 @@ class Settings(BaseSettings):
     def starts_temporal(self) -> bool:
         return self.temporal_address is None
 
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The networks that are worked on here, in the order of networks.toml."""
+        return tuple(id_ for id_ in network_rows(self.catalogue_dir, self.profile) if id_ in (self.networks or (id_,)))
+
     def starts_chain(self, network: str) -> bool:
-        return self.profile == "devnet" and not self.nodes.get(network)
+        """Whether a local node of `network` belongs to this installation."""
+        return self.profile == "devnet" and network in self.served and not self.nodes.get(network)
+
+    def local_ports(self, network: str) -> tuple[int, ...]:
+        """The ports of a local node, the one where clients ask first. Raises Refused CONFIG_INVALID for a network whose
+        row names none.
+        """
+        row = network_rows(self.catalogue_dir, self.profile).get(network, {})
+        if "ports" not in row:
+            raise Refused(
+                "CONFIG_INVALID", f"Give {network} a local node: `ports` under [devnet.{network}] of networks.toml."
+            )
+        return tuple(self.port_base + at for at in row["ports"])
 
     @property
     def temporal_target(self) -> str:
@@ -311,10 +344,8 @@ class Settings(BaseSettings):
         """The nodes of `network`; the local chain's when none were given. Raises Unavailable NODE_UNKNOWN."""
         if urls := self.nodes.get(network):
             return urls
-        if self.profile == "devnet" and network == "ethereum":
-            return (f"http://127.0.0.1:{self.ports.node_proxy}",)
-        if self.profile == "devnet" and network == "tron":
-            return (f"http://127.0.0.1:{self.ports.tron_full}",)
+        if self.profile == "devnet":
+            return (f"http://127.0.0.1:{self.local_ports(network)[0]}",)
         raise Unavailable(
             "NODE_UNKNOWN", f"Say where a node of {network} is: {PREFIX}NODES__{network.upper()}.", network=network
         )
@@ -363,6 +394,20 @@ class Settings(BaseSettings):
     @property
     def run_dir(self) -> Path:
         return self.state_dir / "run"
+
+
+def network_rows(folder: Path, profile: str) -> dict[str, Any]:
+    """The rows of networks.toml by network, the profile's laid over them. Raises Refused CONFIG_INVALID."""
+    path = folder / "networks.toml"
+    try:
+        return _rows_of(path, profile, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        raise Refused("CONFIG_INVALID", f"{path} cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _rows_of(path: Path, profile: str, _changed_ns: int) -> dict[str, Any]:
+    return read_rows(path, profile)
 
 
 class _SecretFiles(PydanticBaseSettingsSource):

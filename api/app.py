@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from urllib.parse import quote
@@ -15,12 +15,13 @@ from starlette.responses import HTMLResponse
 from adapters import catalogue as operator_files
 from adapters import telemetry as telling
 from adapters.catalogue import Catalogue
+from adapters.chains.bitcoin import address as bitcoin_address
 from adapters.chains.evm import address as evm_address
 from adapters.chains.tron import address as tron_address
 from adapters.codec import Codec, decode_payloads, encode_payloads
 from adapters.roster import Roster
 from adapters.settings import Settings
-from adapters.store.opening import open_store
+from adapters.store.opening import Store, open_store
 from adapters.wiring import connect_temporal, open_chain
 from api import errors
 from api.auth import Authenticator, RateLimiter
@@ -34,6 +35,7 @@ from api.networks import Networks
 from api.openapi import VERSION, describe
 from domain.asset import Asset
 from domain.errors import Unavailable
+from domain.network import Network
 from domain.ports import Chain, Views
 from domain.withdrawal import workflow_id
 
@@ -41,7 +43,17 @@ log = logging.getLogger(__name__)
 
 ROUTERS = (withdrawals.router, quotes.router, accounts.router, catalogue.router, health.router, codec.router)
 # The pure rule of each family of networks; nothing is asked of a node.
-ADDRESS_RULES: Mapping[str, Callable[..., str]] = {"evm": evm_address.check, "tron": tron_address.check}
+ADDRESS_RULES: Mapping[str, Callable[[str, Network, Collection[str], Collection[str]], str]] = {
+    "bitcoin": lambda text, network, _, ours: bitcoin_address.check(
+        text, network=network.id, chain_id=network.chain_id, ours=ours
+    ),
+    "evm": lambda text, network, contracts, ours: evm_address.check(
+        text, network=network.id, token_contracts=contracts, ours=ours
+    ),
+    "tron": lambda text, network, contracts, ours: tron_address.check(
+        text, network=network.id, token_contracts=contracts, ours=ours
+    ),
+}
 STRANGERS_PER_MINUTE = 300
 OWN_ADDRESSES_S = 10.0
 Opener = Callable[[Metrics], AbstractAsyncContextManager[Door]]
@@ -124,7 +136,7 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
             partial(order_of, shelf),
         )
         addresses = Addresses(shelf, store.views)
-        chains = await held.enter_async_context(open_chains(settings, shelf))
+        chains = await held.enter_async_context(open_chains(settings, shelf, store))
         door = Door(
             books=store.books,
             views=store.views,
@@ -144,7 +156,7 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
 
 
 @asynccontextmanager
-async def open_chains(settings: Settings, shelf: Catalogue) -> AsyncIterator[Mapping[str, Chain]]:
+async def open_chains(settings: Settings, shelf: Catalogue, store: Store) -> AsyncIterator[Mapping[str, Chain]]:
     """The networks whose nodes this process was told of, by id. Nothing is sent before somebody asks."""
     chains: dict[str, Chain] = {}
     async with AsyncExitStack() as held:
@@ -153,7 +165,8 @@ async def open_chains(settings: Settings, shelf: Catalogue) -> AsyncIterator[Map
                 urls = settings.chain_urls(network.id)
             except Unavailable:
                 continue  # its recipients and costs are then not looked at here
-            chains[network.id] = await held.enter_async_context(open_chain(network, shelf.assets, urls))
+            chain = open_chain(network, shelf.assets, urls, coins=store.coins(network.id))
+            chains[network.id] = await held.enter_async_context(chain)
         yield chains
 
 
@@ -189,8 +202,8 @@ class Addresses:
 
     def check(self, text: str, asset: Asset) -> str:
         """The canonical form. Raises Refused ADDRESS_*."""
-        rule = ADDRESS_RULES[self._shelf.networks[asset.network].family]
-        return rule(text, network=asset.network, token_contracts=self._contracts, ours=self._ours)
+        network = self._shelf.networks[asset.network]
+        return ADDRESS_RULES[network.family](text, network, self._contracts, self._ours)
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:

@@ -7,11 +7,10 @@ All prices are whole base units of the native coin per unit of gas. Floors and c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.network import FeeRules
+from domain.network import GAS_MARGIN_PERCENT, FeeRules
 from domain.payout import Fee
 
 HEADROOM = 2  # a base fee rises by at most 1/8 a block (EIP-1559): twice the base outlives five full blocks in a row
-WEIGHT_MARGIN_PERCENT = 20  # unused gas is not charged; running out of it burns the slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,17 @@ def bump(last: Fee, market: Fee, rules: FeeRules, fee_cap: int) -> Fee | None:
     """The fee of the next version: enough for every node to replace `last` (both fields raised by the network's step,
     rounded up), never below the market, and None when that would pass a cap: then the last bytes stay on offer.
     """
+    weight = last.weight * (100 + rules.gas_bump_percent) // 100
     tip = max(market.tip, _raised(last.tip, rules))
     price = max(market.price, _raised(last.price, rules), tip)
-    if price > rules.price_cap or price * last.weight > fee_cap:
+    if price > rules.price_cap or price * weight > fee_cap:
         return None
-    return Fee(last.weight, price, tip)
+    return Fee(weight, price, tip)
 
 
-def with_margin(estimate: int) -> int:
-    """Gas to allow for a call that was estimated at `estimate`."""
-    return -(-estimate * (100 + WEIGHT_MARGIN_PERCENT) // 100)
+def with_margin(estimate: int, percent: int = GAS_MARGIN_PERCENT) -> int:
+    """Gas to allow for a call that was estimated at `estimate`: what is left over is not charged."""
+    return -(-estimate * (100 + percent) // 100)
 
 
 def _raised(value: int, rules: FeeRules) -> int:

@@ -143,7 +143,7 @@ class Coins(Protocol):
         ...
 
     async def free(self, wallet: str, through: int) -> Sequence[Coin]:
-        """Coins created at or below height `through`, not spent, taken by no slot; coinbase coins only when 100 deep."""
+        """Coins created at or below height `through`, not spent, taken by no slot; mined ones only when 100 deep."""
         ...
 
     async def fates(self, outpoints: Sequence[str]) -> Sequence[Fate]:

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.cluster import Cluster
 
+pytest_plugins = ("tests.bitcoin_node",)
+
 # A loaded machine must not fail a property by the clock.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")

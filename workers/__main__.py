@@ -1,5 +1,9 @@
-"""`python -m workers KIND`: one process of one worker kind, until SIGTERM; what it has in hand is finished first."""
+"""`python -m workers KIND`: one process of one worker kind, until SIGTERM; what it has in hand is finished first.
 
+`python -m workers chain --network polygon` works on that network alone; several are separated by commas.
+"""
+
+import argparse
 import asyncio
 import contextlib
 import logging
@@ -8,6 +12,7 @@ import sys
 import time
 
 import uvloop
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -20,7 +25,6 @@ from workers.registry import KINDS, Kind
 
 log = logging.getLogger("workers")
 
-USAGE = 2
 # The SDK's threads must be gone before the interpreter is (temporalio/sdk-python#300).
 LAST_PAUSE_S = 0.5
 
@@ -32,7 +36,8 @@ async def work(kind: Kind, settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     secrets = [secret.get_secret_value() for secret in (settings.database_url, settings.temporal_api_key) if secret]
     told = telemetry.set_up(kind.name, level=settings.log_level, otlp_endpoint=settings.otlp_endpoint, secrets=secrets)
-    runtime = telemetry.runtime(f"{settings.metrics_host}:{settings.ports.worker_metrics(kind.name)}")
+    metrics_port = settings.metrics_port or settings.ports.worker_metrics(kind.name)
+    runtime = telemetry.runtime(f"{settings.metrics_host}:{metrics_port}")
 
     async def connect() -> Client:
         return await connect_temporal(settings, told.plugins, runtime=runtime, identity=identity(kind.name))
@@ -55,14 +60,18 @@ async def work(kind: Kind, settings: Settings) -> None:
 
 
 def main() -> int:
-    if len(sys.argv) != 2 or sys.argv[1] not in KINDS:
-        sys.stderr.write(f"usage: python -m workers {{{','.join(KINDS)}}}\n")
-        return USAGE
+    words = argparse.ArgumentParser(prog="python -m workers", description="One process of one worker kind.")
+    words.add_argument("kind", choices=KINDS, metavar=f"{{{','.join(KINDS)}}}")
+    words.add_argument("--network", help="only these networks, separated by commas; STRONGROOM_NETWORKS unless given")
+    given = words.parse_args()
     try:
-        uvloop.run(work(KINDS[sys.argv[1]], Settings()))
+        settings = Settings.on(given.network)
+        uvloop.run(work(KINDS[given.kind], settings))
     except StrongroomError as error:
         log.error("cannot work: %s", error)
         return 1
+    except ValidationError as error:
+        words.error("; ".join(line["msg"] for line in error.errors()))
     return 0
 
 

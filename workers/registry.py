@@ -63,14 +63,15 @@ async def _books(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
 
 @asynccontextmanager
 async def _chain(settings: Settings, traced: bool) -> AsyncIterator[Hosting]:
-    """Every network of the catalogue: its nodes, its payouts, its hot wallets."""
+    """The networks that this process works on: their nodes, their payouts, their hot wallets."""
     catalogue = load(settings.profile, settings.catalogue_dir)
     async with AsyncExitStack() as opened:
         store = await opened.enter_async_context(open_store(settings))
         hosted = []
-        for network in catalogue.networks.values():
+        for network in (catalogue.networks[id_] for id_ in settings.served):
             nodes = settings.chain_urls(network.id)
-            chain = await opened.enter_async_context(open_chain(network, catalogue.assets, nodes))
+            coins = store.coins(network.id)
+            chain = await opened.enter_async_context(open_chain(network, catalogue.assets, nodes, coins=coins))
             payouts = ChainActivities(chain, store.books)
             stories = TemporalStories(traced=traced)
             wallets = HotWalletActivities(store.books, store.views, chain, stories, catalogue.assets)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from adapters.chains.bitcoin.adapter import open_bitcoin
 from adapters.chains.evm.adapter import open_evm
 from adapters.chains.tron.adapter import open_tron
 from domain.asset import Asset
@@ -23,6 +24,7 @@ class Opener(Protocol):
 
 
 REGISTRY: Mapping[str, Opener] = {
+    "bitcoin": open_bitcoin,
     "evm": open_evm,
     "tron": open_tron,
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 from adapters.catalogue import FOLDER, Catalogue, load
 from adapters.roster import Roster
 from adapters.vault.families import FAMILIES
-from adapters.vault.keystore import SigningKey, address_in, open_keystore, read_passphrase
+from adapters.vault.keystore import SigningKey, account_in, open_keystore, read_passphrase
 from adapters.vault.rules import load_rules
 from adapters.vault.store import Store
 from adapters.vault.vault import SigningVault
@@ -45,7 +45,7 @@ def wallet_address(home: Path, network: Network) -> str:
     """The address of a network's hot wallet as the network writes it, without opening its key. Raises Refused
     KEYSTORE_UNREADABLE or KEYSTORE_EXPOSED.
     """
-    return FAMILIES[network.family].address(address_in(keystore_file(home, network.id)))
+    return FAMILIES[network.family].address(account_in(keystore_file(home, network.id)), network)
 
 
 @asynccontextmanager

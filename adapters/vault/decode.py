@@ -58,12 +58,11 @@ class Paid:
     recipient: str
 
 
-def from_hex(text: str) -> bytes:
+def from_hex(text: str, bytes_max: int = UNSIGNED_BYTES_MAX) -> bytes:
     """Bytes from "0x" and lower-case hex. Raises Refused SIGNER_BYTES_MALFORMED."""
-    if len(text) > 2 + 2 * UNSIGNED_BYTES_MAX or not _HEX.fullmatch(text):
+    if len(text) > 2 + 2 * bytes_max or not _HEX.fullmatch(text):
         raise Refused(
-            "SIGNER_BYTES_MALFORMED",
-            f"Send the unsigned bytes as 0x and lower-case hex, at most {UNSIGNED_BYTES_MAX} bytes.",
+            "SIGNER_BYTES_MALFORMED", f"Send the unsigned bytes as 0x and lower-case hex, at most {bytes_max} bytes."
         )
     return bytes.fromhex(text[2:])
 

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Collection, Mapping
 
 from adapters.vault import decode, rlp, secp256k1
+from adapters.vault.bitcoin.family import Bitcoin
 from adapters.vault.family import Family, Reading, Signed
-from adapters.vault.keystore import SigningKey
+from adapters.vault.keystore import Account, SigningKey
 from adapters.vault.tron import Tron
 from domain.asset import Asset
 from domain.errors import Refused
@@ -18,8 +19,8 @@ _SYSTEM_ADDRESSES_BELOW = 0x10000  # the zero address and every precompile live 
 class Evm:
     """Account-and-nonce networks: type 0x02 transactions, one payment each."""
 
-    def address(self, account: str) -> str:
-        return account
+    def address(self, account: Account, network: Network) -> str:
+        return account.address
 
     def read(self, unsigned: str, network: Network, assets: Collection[Asset]) -> Reading:
         tx = decode.transaction(decode.from_hex(unsigned))
@@ -50,7 +51,7 @@ class Evm:
         _read_back(raw, plain, key.address)
         return Signed(raw="0x" + raw.hex(), txid="0x" + secp256k1.hash_of(raw).hex())
 
-    def refuse_recipient(self, recipient: str, assets: Collection[Asset]) -> str:
+    def refuse_recipient(self, recipient: str, network: Network, assets: Collection[Asset]) -> str:
         if int(recipient, 16) < _SYSTEM_ADDRESSES_BELOW:
             return "it is the zero address or a precompiled contract"
         if any(asset.contract and asset.contract.lower() == recipient.lower() for asset in assets):
@@ -58,7 +59,7 @@ class Evm:
         return ""
 
 
-FAMILIES: Mapping[str, Family] = {"evm": Evm(), "tron": Tron()}
+FAMILIES: Mapping[str, Family] = {"evm": Evm(), "tron": Tron(), "bitcoin": Bitcoin()}
 
 
 def _read_back(raw: bytes, plain: bytes, address: str) -> None:

@@ -10,9 +10,12 @@ from adapters.vault.family import Reading
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.intent import Intent
-from domain.payout import Item, Payment, SigningOrder, slot_id
+from domain.network import Network
+from domain.payout import Fee, Item, Payment, SigningOrder, slot_id
 
 PAYMENTS_MAX = 100
+INPUTS_MAX = 100
+WEIGHT_TIMES_MAX = 2
 DECISIONS_MAX = 32
 TEXT_CHARS_MAX = 256
 _UNITS = re.compile(r"[1-9][0-9]{0,77}")
@@ -36,7 +39,10 @@ def check_form(order: SigningOrder) -> None:
     if not 1 <= len(order.items) <= PAYMENTS_MAX or len(order.slot.payments) != len(order.items):
         raise _malformed(f"send one item for each payment, 1 to {PAYMENTS_MAX} of them")
     slot = order.slot
+    if len(slot.inputs) > INPUTS_MAX:
+        raise _malformed(f"a slot spends at most {INPUTS_MAX} coins")
     texts = [slot.id, slot.network, slot.wallet, slot.scarce, slot.fee_cap, order.draft.slot_id]
+    texts += [text for coin in slot.inputs for text in astuple(coin)]
     numbers = [slot.fee_cap]
     for item in order.items:
         if len(item.decisions) > DECISIONS_MAX:
@@ -56,8 +62,8 @@ def check_form(order: SigningOrder) -> None:
 
 
 def check_slot(order: SigningOrder, reading: Reading, address: str) -> None:
-    """The slot is ours and is the one in the bytes. Raises Refused SIGNER_WALLET_FOREIGN, SIGNER_SLOT_ID,
-    SIGNER_NONCE or SIGNER_FEE_MISMATCH.
+    """The slot is ours and is the one in the bytes, with the same coins. Raises Refused SIGNER_WALLET_FOREIGN,
+    SIGNER_SLOT_ID, SIGNER_NONCE, SIGNER_INPUTS or SIGNER_FEE_MISMATCH.
     """
     slot, draft = order.slot, order.draft
     if slot.wallet.lower() != address.lower() or reading.wallet not in ("", address):
@@ -68,7 +74,9 @@ def check_slot(order: SigningOrder, reading: Reading, address: str) -> None:
         raise Refused(
             "SIGNER_NONCE", "The bytes take another slot than the order names.", named=slot.scarce, found=reading.scarce
         )
-    if reading.fee != draft.fee:
+    if reading.inputs != slot.inputs:
+        raise Refused("SIGNER_INPUTS", "The bytes spend other coins than the slot's, or in another order.")
+    if not _offers(draft.fee, reading):
         raise Refused("SIGNER_FEE_MISMATCH", "The fee in the bytes is not the fee the order names.")
 
 
@@ -93,22 +101,33 @@ def check_payments(order: SigningOrder, reading: Reading) -> tuple[Judged, ...]:
     return tuple(judged)
 
 
-def check_recipient(why_not: str, recipient: str, wallet: str) -> None:
+def check_recipient(why_not: str, payment: Payment, wallet: str) -> None:
     """Coins go to people. Raises Refused SIGNER_RECIPIENT_FORBIDDEN."""
+    recipient = payment.recipient
     if recipient.lower() == wallet.lower():
         why_not = "it is the wallet itself"
     if why_not:
-        raise Refused("SIGNER_RECIPIENT_FORBIDDEN", f"Nothing is paid to this recipient: {why_not}.", to=recipient)
+        raise Refused(
+            "SIGNER_RECIPIENT_FORBIDDEN",
+            f"Nothing is paid to this recipient: {why_not}.",
+            to=recipient,
+            withdrawal_id=payment.withdrawal_id,
+        )
 
 
-def check_fee(order: SigningOrder, own_cap: int) -> None:
-    """The most this version can cost is within every cap: the signer's, the slot's, and what people saw in each
-    intent. Raises Refused SIGNER_FEE_ABOVE_CAP.
+def check_fee(order: SigningOrder, reading: Reading, network: Network, own_cap: int) -> None:
+    """The most this version can cost is within every cap: the signer's, the slot's, what people saw in each intent (the
+    fee is the slot's as a whole, so the smallest counts), and the network's price and share of what is paid.
+
+    Raises Refused SIGNER_FEE_ABOVE_CAP or SIGNER_PRICE_ABOVE_CAP.
     """
     caps = {f"intent {item.intent.withdrawal_id}": int(item.intent.fee_cap) for item in order.items}
     caps |= {"the signer's rules": own_cap, "the slot": int(order.slot.fee_cap)}
+    if network.fees.share_cap_percent:
+        native = sum(paid.units for paid in reading.paid if paid.asset.id == network.native_asset)
+        caps["the share of what is paid"] = native * network.fees.share_cap_percent // 100
     source, cap = min(caps.items(), key=lambda pair: pair[1])
-    most = order.draft.fee.most
+    most = order.draft.fee.most if reading.fee_units is None else reading.fee_units
     if most > cap:
         raise Refused(
             "SIGNER_FEE_ABOVE_CAP",
@@ -116,6 +135,23 @@ def check_fee(order: SigningOrder, own_cap: int) -> None:
             most=str(most),
             cap=str(cap),
         )
+    if order.draft.fee.price > network.fees.price_cap:
+        raise Refused(
+            "SIGNER_PRICE_ABOVE_CAP",
+            f"No version on {network.name} offers more than {network.fees.price_cap} for a unit.",
+            price=str(order.draft.fee.price),
+            cap=str(network.fees.price_cap),
+        )
+
+
+def _offers(said: Fee, reading: Reading) -> bool:
+    """Whether the fee an order names is the one in its bytes. Where they fix a sum alone, it has to cover the sum, with
+    a weight that is about theirs: what was planned before the coins were chosen may be somewhat heavier.
+    """
+    if reading.fee_units is None:
+        return said == reading.fee
+    fits = 0 < said.weight <= WEIGHT_TIMES_MAX * reading.fee.weight
+    return fits and said.tip == 0 and said.price > 0 and said.most >= reading.fee_units
 
 
 def _compare_payment(payment: Payment, facts: dict[str, str]) -> None:
@@ -127,6 +163,7 @@ def _compare_payment(payment: Payment, facts: dict[str, str]) -> None:
                 field=name,
                 said=str(getattr(payment, name)),
                 found=found,
+                withdrawal_id=payment.withdrawal_id,
             )
 
 
@@ -139,6 +176,7 @@ def _compare_intent(intent: Intent, network: str, facts: dict[str, str]) -> None
                 field=name,
                 said=str(getattr(intent, name)),
                 found=found,
+                withdrawal_id=intent.withdrawal_id,
             )
 
 

@@ -47,6 +47,7 @@ def approved(judged: Judged, rules: AssetRules, roster: Signatures) -> bool:
             counted=len(agreed),
             given=len(judged.item.decisions),
             intent_hash=judged.intent_hash,
+            withdrawal_id=judged.item.intent.withdrawal_id,
         )
     return len(agreed) >= (needed or rules.fewest)
 

@@ -1,6 +1,9 @@
-"""secp256k1 as the EVM networks use it: Keccak-256 digests, nonces by RFC 6979, low s (EIP-2), EIP-55 addresses."""
+"""secp256k1 as the networks use it: nonces by RFC 6979 and low s everywhere; Keccak-256 digests and EIP-55 addresses on
+the EVM networks, signatures in DER with low r on Bitcoin.
+"""
 
 from coincurve import PrivateKey, PublicKey
+from coincurve._libsecp256k1 import ffi
 from eth_hash.auto import keccak
 
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -22,6 +25,27 @@ def sign_digest(key: PrivateKey, digest: bytes) -> tuple[int, int, int]:
     """(y parity, r, s) over a 32-byte digest: the same key and digest always give the same three numbers."""
     signature = key.sign_recoverable(digest, hasher=None)
     return signature[64], int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+
+
+def sign_der(key: PrivateKey, digest: bytes) -> bytes:
+    """A signature in DER of at most 70 bytes: r and s both low, found as Bitcoin Core does (RFC 6979 with a counter for
+    extra entropy), so the same key and digest always give the same bytes, and other wallets' bytes too.
+    """
+    counter = 0
+    while True:
+        extra = ffi.new("unsigned char[32]", counter.to_bytes(32, "little")) if counter else ffi.NULL
+        signature = bytes(key.sign(digest, hasher=None, custom_nonce=(ffi.NULL, extra)))
+        if signature[3] <= 32:  # the length of r: a high one takes a zero byte in front
+            return signature
+        counter += 1
+
+
+def verify_der(public_key: bytes, signature: bytes, digest: bytes) -> bool:
+    """Whether it is the key's signature over the digest, in strict DER with low s."""
+    try:
+        return bool(PublicKey(public_key).verify(signature, digest, hasher=None))
+    except ValueError:
+        return False
 
 
 def recover(digest: bytes, parity: int, r: int, s: int) -> str | None:

@@ -1,4 +1,4 @@
-"""The signer's own memory: what every slot pays, which slot every withdrawal took, what was signed, what was spent.
+"""The signer's own memory: what every slot pays, which slot every withdrawal and coin took, what was signed and spent.
 
 SQLite in the signer's private directory, every commit on disk before anything is returned. All tables only grow; the
 database itself refuses to change or forget a row. Losing this file loses the wall between one withdrawal and two
@@ -14,19 +14,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from domain.coin import Coin
 from domain.errors import Refused, Unavailable
 from domain.payout import Fee, Version
 
 DAY = timedelta(hours=24)
 BUSY_WAIT_S = 5.0
 _log = logging.getLogger("strongroom.vault")
-_TABLES = ("slot", "withdrawal", "version", "spend", "rejection", "refusal")
+_SCHEMA_VERSION = 2  # 0: before it was counted; 1: versions may expire; 2: coins are remembered
+_TABLES = ("slot", "withdrawal", "coin", "version", "spend", "rejection", "refusal")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS slot (
     slot_id TEXT PRIMARY KEY, payload TEXT NOT NULL, intents TEXT NOT NULL, bound_at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS withdrawal (
     withdrawal_id TEXT PRIMARY KEY, intent_hash TEXT NOT NULL UNIQUE, approved INTEGER NOT NULL,
     slot_id TEXT NOT NULL REFERENCES slot (slot_id)) STRICT;
+CREATE TABLE IF NOT EXISTS coin (
+    outpoint TEXT PRIMARY KEY, units TEXT NOT NULL, slot_id TEXT NOT NULL REFERENCES slot (slot_id)) STRICT;
 CREATE TABLE IF NOT EXISTS version (
     slot_id TEXT NOT NULL REFERENCES slot (slot_id), number INTEGER NOT NULL, txid TEXT NOT NULL UNIQUE,
     raw TEXT NOT NULL, weight TEXT NOT NULL, price TEXT NOT NULL, tip TEXT NOT NULL, signed_at TEXT NOT NULL,
@@ -72,6 +76,22 @@ class Page:
             self._refuse_second_slot(withdrawal, intent)
         self._db.execute("INSERT INTO slot VALUES (?, ?, ?, ?)", (slot, payload, key, _micros(now)))
         return True
+
+    def take(self, slot: str, coins: Sequence[Coin]) -> None:
+        """Ties coins to a bound slot for ever. Raises Refused SIGNER_COIN_TAKEN when one is another slot's: two slots
+        that share a coin exclude each other, so one of them would look unpaid for ever.
+        """
+        for coin in coins:
+            row = self._db.execute("SELECT units, slot_id FROM coin WHERE outpoint = ?", (coin.outpoint,)).fetchone()
+            if row is None:
+                self._db.execute("INSERT INTO coin VALUES (?, ?, ?)", (coin.outpoint, coin.units, slot))
+            elif row != (coin.units, slot):
+                raise Refused(
+                    "SIGNER_COIN_TAKEN",
+                    "A coin was signed away in another slot and is never spent in a second one; take others.",
+                    outpoint=coin.outpoint,
+                    slot_id=str(row[1]),
+                )
 
     def enter(self, slot: str, withdrawal: str, intent: str, approved: bool) -> None:
         """Remembers that the withdrawal took this slot, and whether people approved it."""
@@ -162,8 +182,8 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False) -> "Store":
-        """Opens the memory. Raises Refused SIGNER_STORE_MISSING unless `create`, SIGNER_STORE_EXPOSED when others
-        may read its directory.
+        """Opens the memory, widened to what this release keeps. Raises Refused SIGNER_STORE_MISSING unless `create`,
+        SIGNER_STORE_EXPOSED when others may read its directory, SIGNER_STORE_NEWER when a later release wrote it.
         """
         if not path.exists() and not create:
             raise Refused(
@@ -222,12 +242,17 @@ class Store:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+    if version > _SCHEMA_VERSION:
+        connection.close()
+        raise Refused("SIGNER_STORE_NEWER", f"A later release wrote {path}; run that one, or a newer.")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     triggers = [_ONLY_GROWS.format(table=table, verb=verb) for table in _TABLES for verb in ("UPDATE", "DELETE")]
     _widen(connection)
-    connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "".join(triggers) + "COMMIT;")
+    mark = f"PRAGMA user_version = {_SCHEMA_VERSION};"
+    connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "".join(triggers) + mark + "COMMIT;")
     return connection
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from adapters.vault import secp256k1
 from adapters.vault.decode import Paid, from_hex
 from adapters.vault.family import Reading, Signed
-from adapters.vault.keystore import SigningKey
+from adapters.vault.keystore import Account, SigningKey
 from domain.asset import Asset
 from domain.errors import Refused
 from domain.network import Network
@@ -68,8 +68,8 @@ class Transaction:
 class Tron:
     """Accounts without a nonce: one contract a transaction, excluded by its expiration alone."""
 
-    def address(self, account: str) -> str:
-        return _text_of(b"\x41" + bytes.fromhex(account[2:]))
+    def address(self, account: Account, network: Network) -> str:
+        return _text_of(b"\x41" + bytes.fromhex(account.address[2:]))
 
     def read(self, unsigned: str, network: Network, assets: Collection[Asset]) -> Reading:
         tx = _transaction(from_hex(unsigned))
@@ -94,7 +94,7 @@ class Tron:
         self._read_back(raw, plain, key)
         return Signed(raw="0x" + raw.hex(), txid=digest.hex())
 
-    def refuse_recipient(self, recipient: str, assets: Collection[Asset]) -> str:
+    def refuse_recipient(self, recipient: str, network: Network, assets: Collection[Asset]) -> str:
         number = int.from_bytes(_bytes_of(recipient)[1:], "big")
         if number < _SYSTEM_BELOW or number in _PRECOMPILES:
             return "it is the zero address or a precompiled contract"
@@ -107,7 +107,8 @@ class Tron:
         inside, signature = _opened(raw)
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
         signer = secp256k1.recover(hashlib.sha256(inside).digest(), signature[64], r, s)
-        if inside != plain or signer != key.address or _text_of(_transaction(plain).owner) != self.address(key.address):
+        owner = b"\x41" + bytes.fromhex(key.address[2:])
+        if inside != plain or signer != key.address or _transaction(plain).owner != owner:
             raise Refused(
                 "SIGNER_SELF_CHECK", "The signature did not verify when read back; stop the signer, check the machine."
             )

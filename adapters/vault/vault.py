@@ -48,8 +48,8 @@ class SigningVault:
 
     def address(self, network: str) -> str:
         """The wallet this signer has the key of. Raises Refused SIGNER_NETWORK_UNKNOWN."""
-        _, family, key, _ = self._network(network)
-        return family.address(key.address)
+        facts, family, key, _ = self._network(network)
+        return family.address(key.account, facts)
 
     async def sign(self, order: SigningOrder) -> Version:
         """Signs one version of one slot; the same order gives the same bytes, for ever.
@@ -78,13 +78,13 @@ class SigningVault:
         orders.check_form(order)
         network, family, key, rules = self._network(order.slot.network)
         reading = family.read(order.draft.unsigned, network, self._catalogue.assets.values())
-        address = family.address(key.address)
+        address = family.address(key.account, network)
         orders.check_slot(order, reading, address)
         judged = orders.check_payments(order, reading)
-        for payment in reading.paid:
-            why_not = family.refuse_recipient(payment.recipient, self._catalogue.assets.values())
-            orders.check_recipient(why_not, payment.recipient, address)
-        orders.check_fee(order, rules.network_fee_cap)
+        for payment in order.slot.payments:
+            why_not = family.refuse_recipient(payment.recipient, network, self._catalogue.assets.values())
+            orders.check_recipient(why_not, payment, address)
+        orders.check_fee(order, reading, network, rules.network_fee_cap)
         self._note_rejections(judged, now)
         with self._store.page() as page:
             return self._next_version(page, order, reading, judged, now)
@@ -93,13 +93,15 @@ class SigningVault:
         self, page: Page, order: SigningOrder, reading: Reading, judged: tuple[Judged, ...], now: datetime
     ) -> Version:
         """The stored version of this fee, or a new one once everything else agrees; committed before it is returned."""
-        slot = order.slot.id
+        slot, fee = order.slot.id, order.draft.fee
         network, family, key, rules = self._network(order.slot.network)
         intents = {j.item.intent.withdrawal_id: j.intent_hash for j in judged}
         new = page.bind(slot, reading.payload, intents, now)
+        page.take(slot, reading.inputs)
         versions = page.versions(slot)
         for version in versions:
-            if version.fee == reading.fee and family.expires_at_ms(version.raw) == reading.expires_at_ms:
+            same = version.fee == fee and family.expires_at_ms(version.raw) == reading.expires_at_ms
+            if same or version.txid == reading.txid:
                 return version
         if reading.expires_at_ms is not None:
             if {version.txid for version in versions} - set(order.draft.after):
@@ -115,9 +117,9 @@ class SigningVault:
                 self._enter(page, slot, j, cleared[j.intent_hash], now)
         if not page.approved(slot):
             dearest = max((version.fee.most for version in versions), default=0)
-            _spend_fee(page, order, rules, reading.fee.most - dearest, now)
+            _spend_fee(page, order, rules, fee.most - dearest, now)
         signed = family.sign(order.draft.unsigned, key)
-        version = Version(slot, len(versions) + 1, signed.txid, signed.raw, reading.fee, now)
+        version = Version(slot, len(versions) + 1, signed.txid, signed.raw, fee, now)
         page.keep(version, reading.expires_at_ms or 0)
         return version
 
@@ -135,6 +137,7 @@ class SigningVault:
                 spent=str(spent),
                 cap=str(cap),
                 intent_hash=judged.intent_hash,
+                withdrawal_id=judged.item.intent.withdrawal_id,
             )
 
     def _note_rejections(self, judged: tuple[Judged, ...], now: datetime) -> None:
@@ -152,6 +155,7 @@ class SigningVault:
                     "An approver rejected this intent; make a new withdrawal if it should be paid after all.",
                     approver=rejecter,
                     intent_hash=j.intent_hash,
+                    withdrawal_id=j.item.intent.withdrawal_id,
                 )
 
     def _network(self, id_: str) -> tuple[Network, Family, SigningKey, NetworkRules]:
@@ -164,7 +168,10 @@ class SigningVault:
         rules = self._rules.assets.get(judged.asset.id)
         if rules is None:
             raise Refused(
-                "SIGNER_ASSET_WITHOUT_RULES", "The signer's rules have no row for this asset.", asset=judged.asset.id
+                "SIGNER_ASSET_WITHOUT_RULES",
+                "The signer's rules have no row for this asset.",
+                asset=judged.asset.id,
+                withdrawal_id=judged.item.intent.withdrawal_id,
             )
         return rules
 

@@ -10,8 +10,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,19 +20,20 @@ from typing import Any
 import aiohttp
 from temporalio.client import Client
 
-from adapters.catalogue import FOLDER
-from adapters.settings import ROOT, Ports, Settings
+from adapters.catalogue import FOLDER, load
+from adapters.settings import ROOT, Settings
 from adapters.store.database import Database
 from adapters.wiring import connect_temporal, open_store
 from domain.errors import Refused
+from domain.network import Network
 from domain.payout import hot_wallet_workflow_id, payout_workflow_id
 from domain.ports import Views
 from domain.withdrawal import ENDS, Stage, workflow_id
 from ops.bench.harness import PAIRS_MIN, Measured, Pair, interleave, report
 from ops.bench.noop import WORKFLOW_QUEUE, Noop
 from ops.demo.door import Door
-from ops.demo.story import NETWORKS, fresh_address
-from ops.devnet.anvil import ChainFolder, command
+from ops.demo.story import fresh_address
+from ops.devnet.anvil import ChainFolder, NodeFacts, command
 from ops.devnet.household import Household
 from ops.devnet.ports import answers
 from ops.devnet.stack import Stack
@@ -98,7 +99,7 @@ class Bench:
     client: Client
     plain: Client
     numbers: "count[int]"
-    network: str
+    network: Network
 
     async def ours(self, n: int, at_once: int) -> Round:
         return await _round(n, at_once, self._withdraw)
@@ -110,7 +111,7 @@ class Bench:
         number = next(self.numbers)
         body = {
             "client_ref": f"bench-{number}",
-            "network": self.network,
+            "network": self.network.id,
             "asset": "USDT",
             "amount": AMOUNT,
             "recipient": fresh_address(self.network, "bench", number),
@@ -146,16 +147,20 @@ class Bench:
         return total / len(ids)
 
     async def wallet_events(self) -> int:
-        wallet = next(wallet for wallet in await self.views.wallets() if wallet.network == self.network)
+        wallet = next(wallet for wallet in await self.views.wallets() if wallet.network == self.network.id)
         handle = self.client.get_workflow_handle(hot_wallet_workflow_id(wallet.network, wallet.address))
         return (await handle.describe()).history_length
 
 
-async def main(pairs: int = PAIRS_MIN, network: str = "ethereum") -> dict[str, Any]:
-    """The whole measurement; progress on stderr. Raises Refused NETWORK_UNKNOWN."""
-    if network not in NETWORKS:
-        raise Refused("NETWORK_UNKNOWN", f"Measure one of {', '.join(NETWORKS)}.", network=network)
-    async with _bench(network) as bench:
+async def main(pairs: int = PAIRS_MIN, network: str | None = None) -> dict[str, Any]:
+    """The whole measurement on one network, the first of networks.toml unless given; progress on stderr. Raises Refused
+    NETWORK_UNKNOWN.
+    """
+    known = load("devnet").networks
+    network = network or next(iter(known))
+    if network not in known:
+        raise Refused("NETWORK_UNKNOWN", f"Measure one of {', '.join(known)}.", network=network)
+    async with _bench(known[network]) as bench:
         await bench.ours(10, 5)
         await bench.reference(10, 5)
         single = await _pairs(bench, "p50 at one in flight (ms)", pairs, FEW, 1, lambda r: r.p50 * 1000)
@@ -234,7 +239,7 @@ async def _round(n: int, at_once: int, one: Callable[[], Awaitable[None]]) -> Ro
 
 
 @asynccontextmanager
-async def _bench(network: str) -> AsyncIterator[Bench]:
+async def _bench(network: Network) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="strongroom-bench-")))
         settings = Settings(
@@ -242,8 +247,11 @@ async def _bench(network: str) -> AsyncIterator[Bench]:
             port_base=PORT_BASE,
             catalogue_dir=_catalogue(folder),
             block_time_s=0,
-            nodes={"ethereum": (await held.enter_async_context(_node(folder)),)},
+            networks=(network.id,),
         )
+        if bare := BARE_NODES.get(network.family):
+            url = await held.enter_async_context(bare(settings, network.id))
+            settings = settings.model_copy(update={"nodes": {network.id: (url,)}})
         await held.enter_async_context(Stack(settings))
         for kind in ("workflows", "activities"):
             await held.enter_async_context(_reference_worker(kind, settings.temporal_target))
@@ -270,16 +278,18 @@ def _catalogue(folder: Path) -> Path:
     for path in FOLDER.glob("*.toml"):
         (copy / path.name).write_text(path.read_text())
     networks = copy / "networks.toml"
-    networks.write_text(networks.read_text().replace("confirmations = 3", "confirmations = 1"))
+    text = networks.read_text().replace("confirmations = 3", "confirmations = 1")
+    networks.write_text(text.replace("needs_finalized_tag = true", "needs_finalized_tag = false"))
     return copy
 
 
 @asynccontextmanager
-async def _node(folder: Path) -> AsyncIterator[str]:
+async def _bare_anvil(settings: Settings, network: str) -> AsyncIterator[str]:
     """An anvil that mines each transaction at once, without the proxy that plays geth: neither is what is measured."""
-    chain, port = ChainFolder(folder), Ports(PORT_BASE).anvil
-    chain.prepare()
-    words = [word for word in command(anvil(None), port, chain) if word != "--no-mining"]
+    facts, chain = NodeFacts.read(network, settings.catalogue_dir), ChainFolder(settings.state_dir, network)
+    port = settings.local_ports(network)[1]
+    chain.prepare(facts.decimals)
+    words = [word for word in command(anvil(None), port, facts, chain) if word != "--no-mining"]
     process = await asyncio.create_subprocess_exec(*words)
     try:
         for _ in range(NODE_LOOKS_MAX):
@@ -291,6 +301,10 @@ async def _node(folder: Path) -> AsyncIterator[str]:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+
+
+# Families whose local node can be had without what stands before it.
+BARE_NODES: Mapping[str, Callable[[Settings, str], AbstractAsyncContextManager[str]]] = {"evm": _bare_anvil}
 
 
 @asynccontextmanager

@@ -18,7 +18,9 @@ def command(
     name: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(NAMES)}.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else.")] = False,
     pairs: Annotated[int | None, typer.Option(min=7, help="Rounds of ours and the reference, in turn.")] = None,
-    network: Annotated[str | None, typer.Option(help="ethereum or tron (withdrawals); ethereum unless given.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="One of networks.toml (withdrawals); its first unless given.")
+    ] = None,
     soak: Annotated[float | None, typer.Option(min=0.01, help="Minutes of looking for deadlocks (ledger).")] = None,
 ) -> None:
     """Measure ours against the barest equivalent, in turn on this machine; every pair's ratio is printed."""

@@ -33,8 +33,9 @@ def check() -> None:
         raise Refused(
             "CONFIG_INVALID", f"Nothing reads {', '.join(unknown)}: is it misspelt? See `strongroom config example`."
         )
-    load(settings.profile)
-    settings.node_urls("ethereum")
+    load(settings.profile, settings.catalogue_dir)
+    for network in settings.served:
+        settings.chain_urls(network)
     complain("the configuration is sound")
 
 
@@ -52,4 +53,4 @@ def example(
 
 
 def _shown(value: object) -> object:
-    return "" if value is None else value if isinstance(value, str | int | float | bool | dict) else str(value)
+    return "" if value is None else value if isinstance(value, str | int | float | bool | dict | tuple) else str(value)

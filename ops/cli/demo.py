@@ -14,7 +14,7 @@ ALL = "chain,orchestrator,temporal,postgres"
 def command(
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else there.")] = False,
     network: Annotated[
-        str | None, typer.Option("--network", help="Only this network: ethereum or tron; both unless given.")
+        str | None, typer.Option(help="Only these networks, separated by commas; all that run unless given.")
     ] = None,
     kill: Annotated[
         str | None,
@@ -26,16 +26,14 @@ def command(
 
     from adapters.settings import Settings
     from ops.demo.run import run
-    from ops.demo.story import NETWORKS
-    from ops.devnet.parts import ALL_PARTS
+    from ops.devnet.parts import names
 
-    if network is not None and network not in NETWORKS:
-        raise typer.BadParameter(f"no network is called {network}; there are {', '.join(NETWORKS)}")
+    settings = Settings.on(network)
     parts = (ALL if kill == "all" else kill or "").replace(" ", "")
-    killed = [part for part in parts.split(",") if part]
-    if unknown := sorted(set(killed) - set(ALL_PARTS)):
-        raise typer.BadParameter(f"no part is called {', '.join(unknown)}; there are {', '.join(ALL_PARTS)}")
-    outcome = asyncio.run(run(Settings(), Console(stderr=True), (network,) if network else NETWORKS, killed))
+    killed, known = [part for part in parts.split(",") if part], names(settings)
+    if unknown := sorted(set(killed) - set(known)):
+        raise typer.BadParameter(f"no part is called {', '.join(unknown)}; there are {', '.join(known)}")
+    outcome = asyncio.run(run(settings, Console(stderr=True), killed))
     if json:
         show_json(outcome.report)
     if outcome.faults:

@@ -101,9 +101,11 @@ async def _temporal_binary(settings: Settings) -> str:
 
 
 async def _anvil(settings: Settings) -> str:
-    if not settings.starts_chain("ethereum"):
-        return "not needed: nodes of ethereum are given"
     from ops.devnet import tools
+    from ops.devnet.parts import node_names
+
+    if "node_proxy" not in node_names(settings):
+        return "not needed: no local EVM network is started here"
 
     path = await asyncio.to_thread(tools.anvil, settings.anvil_bin)
     process = await asyncio.create_subprocess_exec(
@@ -115,13 +117,23 @@ async def _anvil(settings: Settings) -> str:
     return words.decode().splitlines()[0]
 
 
+async def _other_nodes(settings: Settings) -> str:
+    from ops.devnet import parts
+
+    networks = [row for row in parts.rows(settings) if row.is_node and row.wanted(settings)]
+    gone = await asyncio.to_thread(parts.missing, settings, {row.name for row in networks})
+    if gone:
+        return f"{', '.join(gone)} is left out: {' '.join(gone.values())}"
+    return "every local network's program is there"
+
+
 async def _ports(settings: Settings) -> str:
-    from ops.devnet.parts import ROWS
+    from ops.devnet.parts import rows
     from ops.devnet.ports import raise_if_taken
 
-    wanted = {row.name: row.ports(settings) for row in ROWS if row.wanted(settings)}
+    wanted = {row.name: row.ports(settings) for row in rows(settings) if row.wanted(settings)}
     raise_if_taken({f"{name} ({port})": port for name, ports in wanted.items() for port in ports})
-    return f"{settings.port_base} to {settings.port_base + 19} are free"
+    return f"{settings.port_base} to {settings.port_base + 49} are free"
 
 
 # ---------------------------------------------------------------- what runs
@@ -155,12 +167,24 @@ async def _temporal(settings: Settings) -> str:
     return f"{settings.temporal_target}, namespace {settings.temporal_namespace}"
 
 
-async def _node(settings: Settings) -> str:
-    from ops.devnet.treasury import head
+def _running_networks(settings: Settings) -> tuple[str, ...]:
+    from ops.devnet.running import RunningStack
 
-    url = settings.node_urls("ethereum")[0]
-    chain_id, number = await head(url)
-    return f"{url}, chain {chain_id}, block {number}"
+    return RunningStack(settings).networks
+
+
+async def _nodes(settings: Settings) -> str:
+    """Each network's adapter asks its own nodes, which must name the right chain."""
+    from adapters.catalogue import load
+    from adapters.wiring import open_chain, open_store
+
+    catalogue, heads = load(settings.profile, settings.catalogue_dir), []
+    async with open_store(settings) as store:
+        for id_ in _running_networks(settings):
+            network, urls = catalogue.networks[id_], settings.chain_urls(id_)
+            async with open_chain(network, catalogue.assets, urls, coins=store.coins(id_)) as chain:
+                heads.append(f"{id_} at block {await chain.head()}")
+    return ", ".join(heads)
 
 
 async def _api(settings: Settings) -> str:
@@ -178,11 +202,12 @@ MACHINE: tuple[tuple[str, Check], ...] = (
     ("PostgreSQL runs", _postgres_way),
     ("temporal", _temporal_binary),
     ("anvil", _anvil),
+    ("other nodes", _other_nodes),
 )
 RUNNING: tuple[tuple[str, Check], ...] = (
     ("parts", _parts),
     ("database", _database),
     ("Temporal", _temporal),
-    ("node", _node),
+    ("nodes", _nodes),
     ("API", _api),
 )

@@ -38,7 +38,10 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
-    """Names and values, one a line."""
-    width = max(map(len, facts), default=0)
+    """Names and values, one a line; a mapping's names behind its own and a dot."""
+    flat: dict[str, Any] = {}
     for name, value in facts.items():
+        flat |= {f"{name}.{key}": row for key, row in value.items()} if isinstance(value, Mapping) else {name: value}
+    width = max(map(len, flat), default=0)
+    for name, value in flat.items():
         print(f"{name:<{width}}  {value}")

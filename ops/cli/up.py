@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -23,15 +24,19 @@ def command(
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="PART", help="Just this part; may be repeated.")
     ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Only these networks, separated by commas; all of networks.toml unless given.")
+    ] = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Start everything and keep it alive; Ctrl-C drains."""
-    from ops.devnet.parts import ALL_PARTS
+    from ops.devnet.parts import names
     from ops.devnet.running import is_held
 
-    if unknown := sorted(set(only or ()) - set(ALL_PARTS)):
-        raise typer.BadParameter(f"no part is called {', '.join(unknown)}; there are {', '.join(ALL_PARTS)}")
-    settings = Settings()
+    settings = Settings.on(network)
+    known = names(settings)
+    if unknown := sorted(set(only or ()) - set(known)):
+        raise typer.BadParameter(f"no part is called {', '.join(unknown)}; there are {', '.join(known)}")
     if is_held(settings):
         asyncio.run(_join(settings))
         complain("it runs already")
@@ -80,6 +85,7 @@ async def _detached(settings: Settings, only: list[str] | None) -> None:
             raise typer.Exit(Exit.FAILED)
         await ready
         ended.cancel()
+    _tell_without(RunningStack(settings).without)
 
 
 async def _ended(process: "subprocess.Popen[bytes]") -> None:
@@ -107,6 +113,7 @@ async def _attached(settings: Settings, only: list[str] | None, output: Form) ->
             await asyncio.wait([starting])
             return Exit.INTERRUPTED
         await starting
+    _tell_without(stack.without)
     if sys.stdout.isatty() or output is Form.JSON:
         _show(settings, output)
     await ending
@@ -142,10 +149,16 @@ def _log_to(settings: Settings) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
+def _tell_without(without: Mapping[str, str]) -> None:
+    for network, line in without.items():
+        complain(f"{network} is left out: {line}")
+
+
 def _show(settings: Settings, output: Form) -> None:
     from dataclasses import asdict
 
     from ops.devnet.endpoints import endpoints
+    from ops.devnet.running import last_state
 
-    facts = asdict(endpoints(settings))
+    facts = last_state(settings).get("endpoints") or asdict(endpoints(settings))
     show_json(facts) if output is Form.JSON else show_facts(facts)

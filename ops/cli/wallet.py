@@ -48,7 +48,7 @@ def new(
         path = keystore_path or keystore_file(place, network)
         words = keystore.read_passphrase(passphrase or passphrase_file(place))
         key = make(place, path, keystore.new_secret(), words, keystore.SCRYPT_N)
-        _tell(network, path, key.address, output)
+        _tell(network, path, key.account, output)
 
     answered(work)
 
@@ -68,8 +68,9 @@ def import_(
         if (profile or settings.profile) != "devnet":
             raise Refused("WALLET_DEVNET_ONLY", "Everybody knows this key; use `strongroom wallet new`.")
         place = home or settings.signer_home
-        address = import_known(place, keystore_path or keystore_file(place, network))
-        _tell(network, keystore_path or keystore_file(place, network), address, output)
+        path = keystore_path or keystore_file(place, network)
+        import_known(place, path)
+        _tell(network, path, keystore.account_in(path), output)
 
     answered(work)
 
@@ -82,7 +83,7 @@ def address(
 
     def work() -> None:
         path = keystore_path or keystore_file(home or Settings().signer_home, network)
-        _tell(network, path, keystore.address_in(path), output)
+        _tell(network, path, keystore.account_in(path), output)
 
     answered(work)
 
@@ -96,21 +97,25 @@ def make(home: Path, path: Path, secret: bytes, passphrase: str, scrypt_n: int) 
     return keystore.write_keystore(path, secret, passphrase, scrypt_n)
 
 
-def import_known(home: Path, path: Path) -> str:
-    """The devnet's wallet, with a random passphrase beside it; returns its address. A repeat changes nothing."""
+def import_known(home: Path, path: Path) -> None:
+    """The devnet's wallet, with a random passphrase beside it. A repeat changes nothing."""
     if path.exists():
-        return keystore.address_in(path)
+        return
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     words = passphrase_file(home)
     if not words.exists():
         words.touch(0o600)
         words.write_text(secrets.token_urlsafe(32) + "\n", encoding="utf-8")
     passphrase = keystore.read_passphrase(words)
-    return make(home, path, KNOWN_SECRET, passphrase, keystore.SCRYPT_N_KNOWN_KEY).address
+    make(home, path, KNOWN_SECRET, passphrase, keystore.SCRYPT_N_KNOWN_KEY)
 
 
-def _tell(network: str, path: Path, account: str, output: Output) -> None:
-    wallet = FAMILIES[load().networks[network].family].address(account)
+def _tell(network: str, path: Path, account: keystore.Account, output: Output) -> None:
+    settings = Settings()
+    facts = load(settings.profile, settings.catalogue_dir).networks.get(network)
+    if facts is None:
+        raise Refused("NETWORK_UNKNOWN", f"No network {network!r} in {settings.catalogue_dir / 'networks.toml'}.")
+    wallet = FAMILIES[facts.family].address(account, facts)
     if output is Output.JSON:
         show({"network": network, "address": wallet, "keystore": str(path)}, output)
     else:

@@ -13,12 +13,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.command()
-def run(kind: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKER_KINDS)}.")]) -> None:
+def run(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(WORKER_KINDS)}.")],
+    network: Annotated[str | None, typer.Option(help="Only these networks, separated by commas (chain).")] = None,
+) -> None:
     """Be the worker of this kind, in the place of this process; SIGTERM drains."""
     if kind not in WORKER_KINDS:
         raise typer.BadParameter(f"no worker is of kind {kind}; there are {', '.join(WORKER_KINDS)}")
     sys.stdout.flush()
-    os.execv(sys.executable, (sys.executable, "-m", "workers", kind))  # noqa: S606  # our own interpreter, no shell
+    only = ("--network", network) if network else ()
+    os.execv(sys.executable, (sys.executable, "-m", "workers", kind, *only))  # noqa: S606  # our own interpreter, no shell
 
 
 @app.command("list")

@@ -1,5 +1,6 @@
 """The evidence: what the node, the ledger and the histories say after the demonstration, and whether they agree."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from domain.payout import payout_workflow_id
 from domain.ports import Views
 from domain.withdrawal import Stage, workflow_id
 from ops.demo.node import Node
-from ops.demo.story import Case, WentWrong
+from ops.demo.story import BATCH_PAYOUTS_MIN, Case, WentWrong
 
 Nodes = Mapping[str, Node]
 
@@ -69,6 +70,16 @@ async def gather_row(case: Case, nodes: Nodes, catalogue: Catalogue, temporal: C
         seconds_to_broadcast=_seconds_to_broadcast(case.timeline),
         history_events=await _history_events(case, temporal, views),
     )
+
+
+def small_batches(rows: Sequence[Row], catalogue: Catalogue) -> list[str]:
+    """What is wrong with the batches: on a network that pays in batches one transaction must pay many."""
+    faults = []
+    for network in dict.fromkeys(row.network for row in rows if catalogue.networks[row.network].batch_max > 1):
+        paid = Counter(row.txid for row in rows if row.network == network and row.txid)
+        if (largest := max(paid.values(), default=0)) < BATCH_PAYOUTS_MIN:
+            faults.append(f"{network}: the largest batch pays {largest}, and {BATCH_PAYOUTS_MIN} should be in one")
+    return faults
 
 
 async def trial_balance(views: Views) -> Mapping[str, str]:

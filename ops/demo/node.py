@@ -1,7 +1,11 @@
 """What the nodes themselves say, asked directly: the only witnesses that count in the end."""
 
+import asyncio
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import count
 from typing import Any, Protocol
 
@@ -9,8 +13,10 @@ import aiohttp
 from eth_utils.crypto import keccak
 
 from adapters.chains.tron import address as tron_address
+from domain.network import Network
 
 TRANSFER_TOPIC = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+SCAN_TRIES, SCAN_PAUSE_S = 50, 0.1
 _BALANCE_OF = "0x" + keccak(text="balanceOf(address)")[:4].hex()
 
 
@@ -121,6 +127,47 @@ class TronNode:
         return await self.head() - int(info["blockNumber"]) + 1 if info else 0
 
 
+@dataclass(frozen=True, slots=True)
+class BitcoinNode:
+    """A Bitcoin node over JSON-RPC; its set of unspent outputs is what counts. `since` is not needed: nobody can spend
+    what the demonstration paid.
+    """
+
+    session: aiohttp.ClientSession
+    url: str
+    since: int = 0
+
+    async def ask(self, method: str, *params: object) -> Any:
+        question = {"jsonrpc": "2.0", "id": next(_ids), "method": method, "params": params}
+        async with self.session.post(self.url, json=question) as answer:
+            said = json.loads(await answer.read(), parse_float=Decimal)
+        if "error" in said:
+            raise RuntimeError(f"{method}: {said['error']}")
+        return said["result"]
+
+    async def head(self) -> int:
+        return int(await self.ask("getblockcount"))
+
+    async def balance(self, address: str, contract: str | None) -> int:
+        return int((await self._unspent(address))["total_amount"] * 10**8)
+
+    async def transfers_to(self, address: str, contract: str | None) -> int:
+        return len((await self._unspent(address))["unspents"])
+
+    async def confirmations(self, txid: str) -> int:
+        """By its block: a transaction in a block that no longer counts is still told, and is not there."""
+        block = (await self.ask("getrawtransaction", txid, 1)).get("blockhash")
+        return max(0, int((await self.ask("getblockheader", block))["confirmations"])) if block else 0
+
+    async def _unspent(self, address: str) -> dict[str, Any]:
+        for _ in range(SCAN_TRIES):
+            with suppress(RuntimeError):  # one scan at a time is all that a node does
+                found: dict[str, Any] = await self.ask("scantxoutset", "start", [f"addr({address})"])
+                return found
+            await asyncio.sleep(SCAN_PAUSE_S)
+        raise RuntimeError(f"{self.url} does not scan its set of unspent outputs")
+
+
 def _pays(transaction: Mapping[str, Any], account: str) -> bool:
     [contract] = transaction["raw_data"]["contract"]
     return bool(contract["parameter"]["value"].get("to_address") == account)
@@ -134,10 +181,23 @@ def _moves(info: Mapping[str, Any], contract: str, address: str) -> int:
     )
 
 
-async def open_node(network: str, session: aiohttp.ClientSession, url: str) -> Node:
+class Witness(Protocol):
+    """How the node of a family is spoken to."""
+
+    def __call__(self, session: aiohttp.ClientSession, url: str, since: int = 0) -> "SinceNode": ...
+
+
+class SinceNode(Node, Protocol):
+    async def head(self) -> int: ...
+
+
+WITNESSES: Mapping[str, Witness] = {"bitcoin": BitcoinNode, "evm": EvmNode, "tron": TronNode}
+
+
+async def open_node(network: Network, session: aiohttp.ClientSession, url: str) -> Node:
     """The node of a network, as of now."""
-    kind = TronNode if network == "tron" else EvmNode
-    return kind(session, url, await kind(session, url).head())
+    witness = WITNESSES[network.family]
+    return witness(session, url, await witness(session, url).head())
 
 
 _ids = count(1)

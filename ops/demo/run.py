@@ -18,11 +18,12 @@ from adapters.wiring import connect_temporal, open_views
 from domain.ledger import chart
 from domain.money import Amount
 from domain.ports import Views
+from domain.withdrawal import Stage
 from ops.cli.approver import read_key
 from ops.demo import evidence, screen
 from ops.demo.door import Door
 from ops.demo.node import open_node
-from ops.demo.story import NETWORKS, Case, Cast, WentWrong, cases, play
+from ops.demo.story import BATCH_TITLE, Case, Cast, WentWrong, cases, play
 from ops.devnet.household import APPROVERS, CLIENTS, Household
 from ops.devnet.stack import RunningStack, Stack, open_stack
 
@@ -48,18 +49,23 @@ class Outcome:
     report: Mapping[str, Any]
 
 
-async def run(
-    settings: Settings, console: Console, networks: Sequence[str] = NETWORKS, kill: Sequence[str] = ()
-) -> Outcome:
-    """The demonstration on a running installation, or on one started for it. `kill`: parts to SIGKILL meanwhile."""
+async def run(settings: Settings, console: Console, kill: Sequence[str] = ()) -> Outcome:
+    """The demonstration on a running installation, or on one started for it, on the networks of `settings` that run
+    there. `kill`: parts to SIGKILL meanwhile.
+    """
     showing = Showing(console, live=console.is_terminal)
     async with _progress(showing), _stack(settings, showing) as stack, _session() as session:
         temporal = _patient_temporal(settings)
         catalogue = load(settings.profile, settings.catalogue_dir)
+        for network, line in stack.without.items():
+            console.print(f"{network} is left out: {line}", soft_wrap=True)
         async with open_views(settings) as views:
-            nodes = {name: await open_node(name, session, settings.node_urls(name)[0]) for name in networks}
-            before = await _accounts(views, catalogue)
-            showing.cases[:] = cases(f"{time.time_ns() // 1_000_000:x}", networks, EXTRA_WHILE_KILLING if kill else 0)
+            nodes = {
+                id_: await open_node(catalogue.networks[id_], session, settings.node_urls(id_)[0])
+                for id_ in stack.networks
+            }
+            before, run_id = await _accounts(views, catalogue), f"{time.time_ns() // 1_000_000:x}"
+            showing.cases[:] = cases(run_id, catalogue, list(nodes), EXTRA_WHILE_KILLING if kill else 0)
             faults = await _play_all(showing, _cast(settings, session, temporal), stack, kill)
             await stack.wait_ready()
             await _until_quiet(views)
@@ -70,16 +76,23 @@ async def run(
                 "trial_balance": await evidence.trial_balance(views),
                 "chain_minus_ledger": await evidence.chain_minus_ledger(nodes, catalogue, views),
             }
+            if not kill:  # while parts are killed withdrawals are begun one by one, and batches close meanwhile
+                faults += evidence.small_batches(rows, catalogue)
             after = await _accounts(views, catalogue)
             return _judge(showing, settings, rows, proof, (before, after), faults)
 
 
 async def _play_all(showing: Showing, cast: Cast, stack: Stack | RunningStack, kill: Sequence[str]) -> list[str]:
-    """Plays every case: all at once or, while parts are killed, begun one by one so that each kill hits some."""
+    """Plays every case: all at once or, while parts are killed, begun one by one so that each kill hits some. Those of
+    a batch begin first, and the others when these are queued, so that they come close together on a busy machine too.
+    """
     killing = asyncio.create_task(_kill_each(showing, stack, kill))
     spread_s = KILL_PAUSE_S * len(kill) / max(1, len(showing.cases))
-    plays = []
-    for case in showing.cases:
+    plays: list[asyncio.Task[None]] = []
+    batch = [case for case in showing.cases if case.title == BATCH_TITLE]
+    for case in sorted(showing.cases, key=lambda case: case.title != BATCH_TITLE):
+        if len(plays) == len(batch) and not kill:
+            await _until_queued(batch, plays)
         plays.append(asyncio.create_task(play(case, cast)))
         await asyncio.sleep(spread_s)
     ended = await asyncio.gather(*plays, killing, return_exceptions=True)
@@ -87,6 +100,15 @@ async def _play_all(showing: Showing, cast: Cast, stack: Stack | RunningStack, k
     if unexpected:
         raise unexpected[0]
     return [str(error) for error in ended if isinstance(error, WentWrong)]
+
+
+async def _until_queued(batch: Sequence[Case], plays: Sequence[asyncio.Task[None]]) -> None:
+    """Until each of the batch is queued, or has ended otherwise."""
+    for _ in range(QUIET_LOOKS_MAX):
+        waiting = [case for case in batch if case.stage in ("", Stage.REQUESTED)]
+        if not waiting or all(task.done() for task in plays):
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _kill_each(showing: Showing, stack: Stack | RunningStack, kill: Sequence[str]) -> None:
@@ -159,7 +181,7 @@ def _patient_temporal(settings: Settings) -> Callable[[], Awaitable[Client]]:
 
 @asynccontextmanager
 async def _stack(settings: Settings, showing: Showing) -> AsyncIterator[Stack | RunningStack]:
-    showing.doing = "starting PostgreSQL, Temporal, the Ethereum node, workers and API"
+    showing.doing = "starting PostgreSQL, Temporal, the networks' nodes, workers and API"
     async with open_stack(settings) as stack:
         showing.doing = ""
         yield stack

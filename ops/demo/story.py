@@ -1,23 +1,33 @@
-"""What happens in the demonstration: one withdrawal paid at once, one by a quorum, one rejected, one refused."""
+"""What happens in the demonstration: on every network the token and the native coin are paid; on the first network of
+each family one withdrawal is also approved by a quorum, one rejected and one refused. A network that pays in batches
+gets one of them to pay.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from btclib.b32 import address_from_witness
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from temporalio.client import Client, RPCError
 
+from adapters.catalogue import Catalogue
 from adapters.chains.tron import address as tron_address
 from domain.intent import Intent, Ruling
+from domain.money import Amount
+from domain.network import Network
 from domain.withdrawal import ENDS, Stage, withdrawal_id, workflow_id
 from ops.cli.approver import Signer
 from ops.demo.door import Door
 
-NETWORKS = ("ethereum", "tron")
-NATIVE = {"ethereum": ("ETH", "0.25"), "tron": ("TRX", "40")}
+TOKEN = "USDT"  # noqa: S105  # a coin
+NATIVE_TIMES = 25  # the least of the native coin that may be withdrawn, so many times
+BATCH_TITLE = "in a batch"
+BATCH_PAYOUTS = 24
+BATCH_PAYOUTS_MIN = 20  # of those that one transaction must pay
 END_WAIT_S = 180.0
 LOOK_S = 0.1
 
@@ -58,23 +68,56 @@ class Cast:
     temporal: Callable[[], Awaitable[Client]]
 
 
-def cases(run: str, networks: Sequence[str], extra: int) -> list[Case]:
-    """The five cases of each network, and `extra` small ones that keep its wallet busy; each pays a fresh address."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the story, for any network that has the asset. `of_many`: told on the first network of a family."""
+
+    title: str
+    asset: str
+    client: str
+    amount: str
+    ends: str
+    of_many: bool = False
+
+
+TOKEN_LINES = (
+    Line("paid at once", TOKEN, "alice", "25", Stage.SETTLED),
+    Line("2 of 3 approve", TOKEN, "alice", "2500", Stage.SETTLED, of_many=True),
+    Line("rejected", TOKEN, "alice", "1200", Stage.REJECTED, of_many=True),
+    Line("not enough funds", TOKEN, "bob", "999", "REFUSED", of_many=True),
+)
+
+
+def cases(run: str, catalogue: Catalogue, networks: Sequence[str], extra: int) -> list[Case]:
+    """Every case of these networks, and `extra` small ones that keep a wallet of each family busy; each pays a fresh
+    address.
+    """
     made: list[Case] = []
-    for network in networks:
-        native, coins = NATIVE[network]
-        rows = [
-            ("paid at once", "USDT", "alice", "25", Stage.SETTLED),
-            ("native coin", native, "alice", coins, Stage.SETTLED),
-            ("2 of 3 approve", "USDT", "alice", "2500", Stage.SETTLED),
-            ("rejected", "USDT", "alice", "1200", Stage.REJECTED),
-            ("not enough funds", "USDT", "bob", "999", "REFUSED"),
-            *((f"paid at once ({n + 2})", "USDT", "alice", f"{n + 1}.5", Stage.SETTLED) for n in range(extra)),
-        ]
-        for n, (title, asset, client, amount, end) in enumerate(rows):
-            recipient, ref = fresh_address(network, run, n), f"demo-{run}-{network}-{n}"
-            made.append(Case(title, network, asset, client, amount, str(end), recipient, ref))
+    families: set[str] = set()
+    for network in (catalogue.networks[id_] for id_ in networks):
+        lines = _lines(catalogue, network, network.family not in families, extra)
+        families.add(network.family)
+        for n, line in enumerate(lines):
+            recipient, ref = fresh_address(network, run, n), f"demo-{run}-{network.id}-{n}"
+            made.append(
+                Case(line.title, network.id, line.asset, line.client, line.amount, str(line.ends), recipient, ref)
+            )
     return made
+
+
+def _lines(catalogue: Catalogue, network: Network, is_first: bool, extra: int) -> list[Line]:
+    native = catalogue.native(network.id)
+    least = catalogue.policy.assets[native.id].minimum_units
+    coins = Amount(NATIVE_TIMES * least, native).text()
+    lines = [Line("native coin", native.code, "alice", coins, Stage.SETTLED)]
+    if any((asset.network, asset.code) == (network.id, TOKEN) for asset in catalogue.assets.values()):
+        lines += [line for line in TOKEN_LINES if is_first or not line.of_many]
+        more = (Line(f"paid at once ({n + 2})", TOKEN, "alice", f"{n + 1}.5", Stage.SETTLED) for n in range(extra))
+        lines += more if is_first else ()
+    if network.batch_max > 1:
+        amounts = (Amount((n + 2) * least, native).text() for n in range(BATCH_PAYOUTS))
+        lines += (Line(BATCH_TITLE, native.code, "alice", amount, Stage.SETTLED) for amount in amounts)
+    return lines
 
 
 async def play(case: Case, cast: Cast) -> None:
@@ -172,7 +215,22 @@ def _body(case: Case) -> dict[str, str]:
     }
 
 
-def fresh_address(network: str, run: str, n: int) -> str:
+def fresh_address(network: Network, run: str, n: int) -> str:
     """An address that no key is known of, another one for each run and case, as the network writes it."""
-    account = keccak(text=f"strongroom/demo/{run}/{network}/{n}")[-20:]
-    return tron_address.text_of(tron_address.PREFIX + account) if network == "tron" else to_checksum_address(account)
+    return ADDRESSES[network.family](keccak(text=f"strongroom/demo/{run}/{network.id}/{n}")[-20:])
+
+
+def _bitcoin_address(account: bytes) -> str:
+    return str(address_from_witness(0, account, "regtest"))
+
+
+def _tron_address(account: bytes) -> str:
+    return tron_address.text_of(tron_address.PREFIX + account)
+
+
+# How a family's local networks write the twenty bytes of an account.
+ADDRESSES: Mapping[str, Callable[[bytes], str]] = {
+    "bitcoin": _bitcoin_address,
+    "evm": to_checksum_address,
+    "tron": _tron_address,
+}

@@ -8,13 +8,14 @@ demonstration, where a real approver would keep theirs to themselves.
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from adapters import codec, roster
-from adapters.catalogue import load
+from adapters.catalogue import load, read_rows
 from adapters.settings import Settings
 from domain.ledger import chart
 from domain.money import Amount
@@ -24,20 +25,6 @@ APPROVERS = ("ann", "ben", "cat")
 STAFF = {"operator": "operator", "auditor": "auditor"}
 
 LOCAL_SCRYPT_N = 2**14  # a start in a fraction of a second; production keystores take the full strength
-# Whole coins: gas for thousands of payouts, and enough USDT that nobody waits for a refill.
-COFFERS = {
-    "ethereum": {"ETH-ETHEREUM": "5000", "USDT-ETHEREUM": "10000000"},
-    "tron": {"TRX-TRON": "1000000", "USDT-TRON": "10000000"},
-}
-OPENING = {
-    "alice": {
-        "USDT-ETHEREUM": "1000000",
-        "ETH-ETHEREUM": "500",
-        "USDT-TRON": "1000000",
-        "TRX-TRON": "100000",
-    },
-    "bob": {"USDT-ETHEREUM": "100", "USDT-TRON": "100"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +60,7 @@ async def make_keys(settings: Settings) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not passphrase_file(home).exists():
         _write_secret(passphrase_file(home), secrets.token_urlsafe(32))
-    for network in COFFERS:
+    for network in settings.served:
         if not keystore_file(home, network).exists():
             passphrase = passphrase_file(home).read_text().strip()
             make(home, keystore_file(home, network), new_secret(), passphrase, LOCAL_SCRYPT_N)
@@ -101,35 +88,61 @@ async def open_accounts(settings: Settings) -> None:
         for client in CLIENTS:
             await store.books.ensure_account(client)
         house = await store.views.house()
-        for network, coins in COFFERS.items():
-            if network not in catalogue.networks:
-                continue
+        for network, rows in _coffers(settings).items():
             wallet = wallet_address(settings.signer_home, catalogue.networks[network])
             await store.books.ensure_wallet(network, wallet, 0)
-            if any(int(house.get(chart.opening(id_).code, "0")) for id_ in coins):
+            if any(int(house.get(chart.opening(id_).code, "0")) for id_ in rows):
                 continue  # opened before: what the wallet holds by now is the books' business
-            units = {id_: Amount.parse(text, catalogue.assets[id_]).units for id_, text in coins.items()}
-            await _fill(settings, network, wallet, units)
-            lines = [(chart.hot_wallet(network, wallet, id_), held) for id_, held in units.items()]
-            for client, balances in OPENING.items():
-                for id_, text in balances.items():
-                    if id_ in coins:
-                        lines.append((chart.available(client, id_), Amount.parse(text, catalogue.assets[id_]).units))
+            assets = catalogue.assets
+            coffers = [Amount.parse(row["coffer"], assets[id_]) for id_, row in rows.items()]
+            await FILLS[catalogue.networks[network].family](settings.node_urls(network)[0], wallet, coffers)
+            lines = [(chart.hot_wallet(network, wallet, coffer.asset.id), coffer.units) for coffer in coffers]
+            for id_, row in rows.items():
+                for client, text in row.get("opening", {}).items():
+                    lines.append((chart.available(client, id_), Amount.parse(text, assets[id_]).units))
             await store.books.post_opening(f"household/{network}", lines)
 
 
-async def _fill(settings: Settings, network: str, wallet: str, units: Mapping[str, int]) -> None:
-    """Has the network's rich account put `units` of native coin and USDT under the wallet's key."""
-    native, token = units.values()
-    node = settings.node_urls(network)[0]
-    if network == "tron":
-        from ops.devnet.tron import treasury as tron_treasury
+def _coffers(settings: Settings) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The rows of assets.toml that say what a local wallet begins with: by network, then by asset."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {network: {} for network in settings.served}
+    for id_, row in read_rows(settings.catalogue_dir / "assets.toml", settings.profile).items():
+        if "coffer" in row and row["network"] in found:
+            found[row["network"]][id_] = row
+    return found
 
-        await tron_treasury.fill(node, wallet, sun=native, usdt_units=token)
-    else:
-        from ops.devnet import treasury
 
-        await treasury.fill(node, wallet, wei=native, usdt_units=token)
+async def _fill_evm(node: str, wallet: str, coffers: Sequence[Amount]) -> None:
+    from ops.devnet import treasury
+
+    for coffer in coffers:
+        if coffer.asset.contract is None:
+            await treasury.fill(node, wallet, wei=coffer.units)
+        else:
+            await treasury.fill(node, wallet, usdt_units=coffer.units)
+
+
+async def _fill_tron(node: str, wallet: str, coffers: Sequence[Amount]) -> None:
+    from ops.devnet.tron import treasury
+
+    native = sum(coffer.units for coffer in coffers if coffer.asset.contract is None)
+    token = sum(coffer.units for coffer in coffers if coffer.asset.contract is not None)
+    await treasury.fill(node, wallet, sun=native, usdt_units=token)
+
+
+async def _fill_bitcoin(node: str, wallet: str, coffers: Sequence[Amount]) -> None:
+    from ops.devnet.bitcoin import treasury
+
+    for coffer in coffers:
+        await treasury.fill(node, wallet, coffer.units)
+
+
+# How a family's rich account puts coins under a wallet's key; it is the local node that is asked.
+FILLS: Mapping[str, Callable[[str, str, Sequence[Amount]], Awaitable[None]]] = {
+    "bitcoin": _fill_bitcoin,
+    "evm": _fill_evm,
+    "tron": _fill_tron,
+}
 
 
 async def hand_out_keys(settings: Settings) -> None:

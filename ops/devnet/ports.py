@@ -21,7 +21,7 @@ def raise_if_taken(wanted: Mapping[str, int]) -> None:
                 raise Unavailable(
                     "PORT_IN_USE",
                     f"Port {port}, meant for {part}, is in use by another program. End that program, or give this "
-                    "checkout its own 20 ports, for example STRONGROOM_PORT_BASE=18430.",
+                    "checkout its own 50 ports, for example STRONGROOM_PORT_BASE=18430.",
                     port=port,
                 ) from error
 

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from adapters.settings import Settings
+from ops.devnet.parts import node_names
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that must be so."""
+    """One thing that must be so. With `nodes` it needs every local network's node besides."""
 
     name: str
     needs: frozenset[str]
     run: Callable[[Settings], Awaitable[None]]
+    nodes: bool = False
 
 
 async def _temporal(settings: Settings) -> None:
@@ -43,20 +45,20 @@ async def _household(step: str, settings: Settings) -> None:
         await getattr(household, step)(settings)
 
 
-_BOOKS_AND_NODES = frozenset({"postgres", "node_proxy", "tron_node"})
 STEPS: tuple[Step, ...] = (
-    Step("keys: payload key and hot wallet", frozenset(), partial(_household, "make_keys")),
+    Step("keys: payload key and hot wallets", frozenset(), partial(_household, "make_keys")),
     Step("approvers: keys and rosters", frozenset(), partial(_household, "enrol_approvers")),
     Step("Temporal: retention and search attributes", frozenset({"temporal"}), _temporal),
     Step("database: schema", frozenset({"postgres"}), _migrations),
-    Step("accounts and balances", _BOOKS_AND_NODES, partial(_household, "open_accounts")),
-    Step("API keys", _BOOKS_AND_NODES, partial(_household, "hand_out_keys")),
+    Step("accounts and balances", frozenset({"postgres"}), partial(_household, "open_accounts"), nodes=True),
+    Step("API keys", frozenset({"postgres"}), partial(_household, "hand_out_keys"), nodes=True),
 )
 
 
 async def provision(settings: Settings, parts: Collection[str], say: Say = lambda _: None) -> None:
     """Runs the steps whose needs are there, in order; `say` is told the name of each. Raises what a step raises."""
+    nodes = node_names(settings)
     for step in STEPS:
-        if step.needs <= set(parts):
+        if (step.needs | nodes if step.nodes else step.needs) <= set(parts):
             say(step.name)
             await step.run(settings)

@@ -129,6 +129,17 @@ class RunningStack:
         return endpoints(self.settings)
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that are worked on."""
+        named: list[str] = (read(self.settings) or {}).get("networks", [])
+        return tuple(id_ for id_ in self.settings.served if id_ in named)
+
+    @property
+    def without(self) -> dict[str, str]:
+        """The networks that are not worked on for want of a program, each with what to do."""
+        return dict((read(self.settings) or {}).get("without", {}))
+
+    @property
     def parts(self) -> dict[str, dict[str, Any]]:
         rows: dict[str, dict[str, Any]] = (read(self.settings) or {}).get("parts", {})
         return rows

@@ -8,7 +8,7 @@ async with Stack(Settings(state_dir=..., port_base=18100), parts=("postgres", "t
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict
 from types import TracebackType
@@ -28,7 +28,7 @@ READY_TIMEOUT_S = 120.0
 
 
 class Stack:
-    """An installation kept by this process; `parts` chooses some of `parts.ALL_PARTS`, all that belong unless given.
+    """An installation kept by this process; `parts` chooses some of `parts.names`, all that belong unless given.
     Not `provisioned`, it is left as empty as its parts come up.
     """
 
@@ -38,12 +38,14 @@ class Stack:
         self, settings: Settings | None = None, *, parts: Collection[str] | None = None, provisioned: bool = True
     ) -> None:
         self.settings = settings or Settings()
-        unknown = sorted(set(parts or ()) - set(rows.ALL_PARTS))
-        if unknown:
-            raise ValueError(f"no part is called {', '.join(unknown)}; there are {', '.join(rows.ALL_PARTS)}")
-        asked = rows.ALL_PARTS if parts is None else parts
-        self._rows = [row for row in rows.ROWS if row.name in asked and row.wanted(self.settings)]
-        self._asked = frozenset(asked)
+        every = rows.rows(self.settings)
+        known = [row.name for row in every]
+        if unknown := sorted(set(parts or ()) - set(known)):
+            raise ValueError(f"no part is called {', '.join(unknown)}; there are {', '.join(known)}")
+        asked = frozenset(known if parts is None else parts)
+        self._rows = [row for row in every if row.name in asked and row.wanted(self.settings)]
+        self._given = {row.name for row in every if row.name in asked and not row.wanted(self.settings)}
+        self.without: Mapping[str, str] = {}  # networks that are not worked on for want of a program, and what to do
         self._provisioned = provisioned
         self._held = ExitStack()
         self._supervisor: Supervisor | None = None
@@ -51,6 +53,11 @@ class Stack:
     @property
     def endpoints(self) -> Endpoints:
         return endpoints(self.settings)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that are worked on."""
+        return self.settings.served
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
@@ -65,12 +72,18 @@ class Stack:
         """
         self._held.enter_context(sole_runner(self.settings))
         try:
+            await self._leave_out()
             await asyncio.to_thread(end_orphans, self.settings)  # read from the old state, so before it is replaced
             write_state(self.settings, {"phase": "starting", "parts": {}})
             taken = {f"{row.name}": row.ports(self.settings) for row in self._rows}
             ports.raise_if_taken({f"{name} ({p})": p for name, numbers in taken.items() for p in numbers})
             self._supervisor = Supervisor(state_file(self.settings), self.settings.log_dir)
-            self._supervisor.note(phase="starting", endpoints=asdict(self.endpoints))
+            self._supervisor.note(
+                phase="starting",
+                endpoints=asdict(self.endpoints),
+                networks=list(self.settings.served),
+                without=dict(self.without),
+            )
             await self._start_in_order(self._supervisor)
         except BaseException as error:
             await self.abandon(error)
@@ -125,16 +138,26 @@ class Stack:
             raise Unavailable("NOT_STARTED", "Start the stack first.")
         return self._supervisor
 
+    async def _leave_out(self) -> None:
+        """Goes on without the networks whose nodes cannot be had here. Raises Unavailable when none is left."""
+        self.without = await asyncio.to_thread(rows.missing, self.settings, {row.name for row in self._rows})
+        if self.without:
+            left = tuple(id_ for id_ in self.settings.served if id_ not in self.without)
+            if not left:
+                raise Unavailable("NODE_MISSING", " ".join(self.without.values()))
+            self.settings = self.settings.model_copy(update={"networks": left})
+            self._rows = [row for row in self._rows if row.wanted(self.settings)]
+
     async def _start_in_order(self, supervisor: Supervisor) -> None:
         networks = [row for row in self._rows if not row.is_ours]
         supervisor.note(doing="starting the networks")
-        starting = [asyncio.create_task(self._keep(supervisor, row)) for row in networks if row.name != "node_proxy"]
+        starting = [asyncio.create_task(self._keep(supervisor, row)) for row in networks if not row.needs]
         try:
             await asyncio.gather(*starting)
         finally:
             for task in starting:
                 task.cancel()
-        supervisor.keep([row.build(self.settings) for row in networks if row.name == "node_proxy"])
+        supervisor.keep([row.build(self.settings) for row in networks if row.needs])
         await supervisor.wait_ready(timeout_s=READY_TIMEOUT_S)
         if self._provisioned:
             await self._provision(supervisor)
@@ -142,7 +165,7 @@ class Stack:
         supervisor.keep([row.build(self.settings) for row in self._rows if row.is_ours])
 
     async def _provision(self, supervisor: Supervisor) -> None:
-        there = {name for name in self._asked if name in self.parts or not rows.row(name).wanted(self.settings)}
+        there = self._given | set(self.parts)
         await provision.provision(self.settings, there, lambda doing: supervisor.note(doing=doing))
 
     async def _keep(self, supervisor: Supervisor, row: rows.Row) -> None:

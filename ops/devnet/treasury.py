@@ -1,4 +1,5 @@
-"""The rich account of the local Ethereum: it owns the USDT contract and fills wallets, through the node like anybody.
+"""The rich account of the local EVM networks: it owns their USDT contracts and fills wallets, through the node like
+anybody.
 
 Its key is the first of the well-known development mnemonic, published in every Ethereum tutorial: worth nothing
 anywhere but here.
@@ -14,14 +15,14 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from domain.errors import Unavailable
-from ops.devnet.anvil import CHAIN_ID, USDT
+from ops.devnet.anvil import FIRST_DECIMALS, FIRST_OWNER, USDT
 
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
-FIRST_SUPPLY = 1_000_000_000 * 10**6  # whole base units of USDT
+ADDRESS = FIRST_OWNER
+FIRST_SUPPLY = 1_000_000_000 * 10**FIRST_DECIMALS  # whole base units of USDT
 
-TIP_WEI = 2 * 10**9
-PRICE_WEI = 100 * 10**9
+TIP_WEI = 30 * 10**9  # as much as the dearest of the networks asks
+PRICE_WEI = 130 * 10**9
 TRANSFER_GAS = 100_000
 RECEIPT_WAIT_S = 60
 _filling = asyncio.Lock()
@@ -52,13 +53,6 @@ async def usdt_balance(node_url: str, address: str) -> int:
         return int(await _Node(session, node_url).call("eth_call", {"to": USDT, "data": data}, "latest"), 16)
 
 
-async def head(node_url: str) -> tuple[int, int]:
-    """Chain id and height that a node tells. Raises Unavailable NODE_DOWN."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        node = _Node(session, node_url)
-        return int(await node.call("eth_chainId"), 16), int(await node.call("eth_blockNumber"), 16)
-
-
 async def issuer(node_url: str, signature: str, *arguments: Any) -> str:
     """Calls the USDT contract as its owner, as `issuer(url, "addBlackList(address)", who)`; returns the mined hash."""
     async with _filling, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
@@ -75,7 +69,7 @@ async def _send(node: "_Node", to: str, wei: int, data: bytes) -> str:
     nonce = int(await node.call("eth_getTransactionCount", ADDRESS, "pending"), 16)
     fields = {
         "type": 2,
-        "chainId": CHAIN_ID,
+        "chainId": int(await node.call("eth_chainId"), 16),
         "nonce": nonce,
         "to": to,
         "value": wei,

@@ -1,5 +1,6 @@
-"""Books to try a contract on: the fake, and PostgreSQL with a fresh database for every test."""
+"""Books to try a contract on: the fake, and PostgreSQL with a fresh database for every test. And local EVM networks."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,6 +8,18 @@ import pytest_asyncio
 
 from tests.adapters.store.world import World, fake_world, postgres_world
 from tests.cluster import Cluster
+from tests.ops.chain import FURTHER_NETWORKS, LocalChains
+
+
+@pytest.fixture(scope="session")
+def further_chains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalChains]:
+    """Every EVM network but the first, on which everything is tried: anvils behind one proxy."""
+    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    chains = LocalChains(tmp_path_factory.mktemp("further"), 18600 + 20 * turn, 0.5, FURTHER_NETWORKS)
+    try:
+        yield chains.start()
+    finally:
+        chains.stop()
 
 
 @pytest.fixture(params=["fake", "postgres"])

@@ -4,27 +4,29 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 import pytest_asyncio
 
+from adapters.catalogue import load
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
 from domain.outgoing import Outgoing, strangers
 from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version, all_dead, dead, foreign_use
+from tests.adapters.chains.bitcoin_world import LocalBitcoin, bitcoin_world
 from tests.adapters.chains.tron_world import LocalTron, TimedWorld, tron_world
 from tests.adapters.chains.worlds import (
-    FUNDS_UNITS,
     GWEI,
-    RULES,
     K,
     World,
     evm_world,
     fake_world,
+    place_of,
 )
-from tests.ops.chain import LocalChain
+from tests.ops.chain import FURTHER_NETWORKS, LocalChain
 
 UNITS = 5_000_000
 COINS = 10**6
@@ -48,43 +50,95 @@ def local_tron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
         yield local
 
 
+@pytest_asyncio.fixture(scope="module")
+async def local_bitcoin(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[LocalBitcoin]:
+    """Begun by the first test that asks for it."""
+    local = LocalBitcoin(lambda: cast(Path, request.getfixturevalue("bitcoind")), tmp_path_factory.mktemp("bitcoin"))
+    yield local
+    await local.close()
+
+
 @asynccontextmanager
-async def opened(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def opened(request: pytest.FixtureRequest, bitcoin: LocalBitcoin) -> AsyncIterator[World]:
     worlds: dict[str, Callable[[], AbstractAsyncContextManager[World]]] = {
         "fake": fake_world,
         "silent fake": lambda: fake_world(counts=False),
         "evm": lambda: evm_world(request.getfixturevalue("local_chain")),
         "tron": lambda: tron_world(request.getfixturevalue("local_tron")),
+        "bitcoin": lambda: bitcoin_world(bitcoin),
     }
+    worlds |= {network: partial(_further, request, network) for network in FURTHER_NETWORKS}
     async with worlds[request.param]() as world:
         yield world
 
 
-@pytest_asyncio.fixture(params=["fake", "evm", "tron"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+def _further(request: pytest.FixtureRequest, network: str) -> AbstractAsyncContextManager[World]:
+    chain = request.getfixturevalue("further_chains")[network]
+    return evm_world(chain, place_of(network, load("devnet"), chain.facts.epoch_slots))
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", "tron", "bitcoin", *FURTHER_NETWORKS])
+async def anywhere(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
+    """Any network, and every further one of a family too: what depends on its own row of facts."""
+    async with opened(request, local_bitcoin) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", "tron", "bitcoin"])
+async def world(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
     """Any network."""
-    async with opened(request) as world:
+    async with opened(request, local_bitcoin) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", "tron"])
+async def tokens(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
+    """A network of accounts that carries tokens: contracts decide, and what they did is told by receipts."""
+    async with opened(request, local_bitcoin) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", "bitcoin", *FURTHER_NETWORKS])
+async def replacing_anywhere(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
+    """As `replacing`, on every further network too."""
+    async with opened(request, local_bitcoin) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", "bitcoin"])
+async def replacing(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
+    """A network where the slot itself excludes two versions, and the dearer one takes the other's place."""
+    async with opened(request, local_bitcoin) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(params=["fake", "evm", *FURTHER_NETWORKS])
+async def counting_anywhere(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
+    """As `counting`, on every further network too."""
+    async with opened(request, local_bitcoin) as world:
         yield world
 
 
 @pytest_asyncio.fixture(params=["fake", "evm"])
-async def counting(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def counting(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
     """A network that counts a key's transactions: one for each number, the dearest of several."""
-    async with opened(request) as world:
+    async with opened(request, local_bitcoin) as world:
         yield world
 
 
 @pytest_asyncio.fixture(params=["silent fake", "tron"])
-async def uncounted(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def uncounted(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
     """A network that counts nothing: what a key sent is read from final blocks."""
-    async with opened(request) as world:
+    async with opened(request, local_bitcoin) as world:
         yield world
 
 
 @pytest_asyncio.fixture(params=["tron"])
-async def timed(request: pytest.FixtureRequest) -> AsyncIterator[TimedWorld]:
+async def timed(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[TimedWorld]:
     """A network where nothing but time excludes two transactions."""
-    async with opened(request) as world:
+    async with opened(request, local_bitcoin) as world:
         yield cast(TimedWorld, world)
 
 
@@ -137,58 +191,59 @@ async def test_our_own_wallet_is_nobody_s_recipient(world: World) -> None:
         world.chain.check_address(world.wallet, world.token)
 
 
-async def test_a_token_s_contract_is_nobody_s_recipient(world: World) -> None:
+async def test_a_token_s_contract_is_nobody_s_recipient(tokens: World) -> None:
     with pytest.raises(Refused, match="ADDRESS_TOKEN_CONTRACT"):
-        world.chain.check_address(str(world.token.contract), world.coin)
+        tokens.chain.check_address(str(tokens.token.contract), tokens.coin)
 
 
 # ---------------------------------------------------------------- quotes and drafts
 @pytest.mark.parametrize("asset", ["coin", "token"])
-async def test_a_quote_keeps_the_floors_and_the_caps(world: World, asset: str) -> None:
-    slot = world.slot(0, getattr(world, asset))
-    rules = world.chain.network.fees
-    fee = await world.chain.quote(slot.payments, world.wallet)
+async def test_a_quote_keeps_the_floors_and_the_caps(anywhere: World, asset: str) -> None:
+    slot = anywhere.slot(0, getattr(anywhere, asset))
+    rules = anywhere.chain.network.fees
+    fee = await anywhere.chain.quote(slot.payments, anywhere.wallet)
     assert rules.price_floor <= fee.price <= rules.price_cap
     assert rules.tip_floor <= fee.tip <= fee.price
     assert 0 < fee.most <= rules.network_fee_cap
 
 
 @pytest.mark.parametrize("asset", ["coin", "token"])
-async def test_a_cost_is_told_line_by_line_and_stays_below_the_most_it_may_be(world: World, asset: str) -> None:
-    amount = Amount(UNITS, getattr(world, asset))
-    known = await world.chain.explain(amount, world.recipient(), world.wallet)
-    unknown = await world.chain.explain(amount, None, world.wallet)
+async def test_a_cost_is_told_line_by_line_and_stays_below_the_most_it_may_be(tokens: World, asset: str) -> None:
+    amount = Amount(UNITS, getattr(tokens, asset))
+    known = await tokens.chain.explain(amount, tokens.recipient(), tokens.wallet)
+    unknown = await tokens.chain.explain(amount, None, tokens.wallet)
     for cost in (known, unknown):
         assert cost.lines
         assert all(line.units > 0 for line in cost.lines)
         assert all((line.cost > 0) == (line.covered_by in ("burnt", "paid")) for line in cost.lines)
-        assert sum(line.cost for line in cost.lines) <= cost.most <= world.chain.network.fees.network_fee_cap
+        assert sum(line.cost for line in cost.lines) <= cost.most <= tokens.chain.network.fees.network_fee_cap
     assert unknown == known, "somebody new is what we assume of somebody unknown"
 
 
-async def test_a_cost_is_explained_only_for_what_could_be_paid(world: World) -> None:
+async def test_a_cost_is_explained_only_for_what_could_be_paid(tokens: World) -> None:
     with pytest.raises(Unavailable, match="WALLET_SHORT"):
-        await world.chain.explain(Amount(FUNDS_UNITS + 1, world.token), None, world.wallet)
-    await world.break_token(True)
+        await tokens.chain.explain(Amount(tokens.funds_of(tokens.token) + 1, tokens.token), None, tokens.wallet)
+    await tokens.break_token(True)
     with pytest.raises(Refused, match="PAYMENT_REVERTS"):
-        await world.chain.explain(Amount(UNITS, world.token), None, world.wallet)
+        await tokens.chain.explain(Amount(UNITS, tokens.token), None, tokens.wallet)
 
 
 async def test_a_wallet_of_somebody_passes_the_look_at_the_recipient(world: World) -> None:
     await world.chain.inspect(world.recipient(), world.token)
 
 
-async def test_a_payment_that_the_network_would_reject_is_refused_before_it_is_signed(world: World) -> None:
-    await world.break_token(True)
+async def test_a_payment_that_the_network_would_reject_is_refused_before_it_is_signed(tokens: World) -> None:
+    await tokens.break_token(True)
     with pytest.raises(Refused, match="PAYMENT_REVERTS"):
-        await world.chain.quote(world.slot(0).payments, world.wallet)
+        await tokens.chain.quote(tokens.slot(0).payments, tokens.wallet)
 
 
 @pytest.mark.parametrize("asset", ["coin", "token"])
-async def test_a_short_wallet_makes_the_payment_wait_not_fail(world: World, asset: str) -> None:
-    slot = world.slot(0, getattr(world, asset), units=(world.funds if asset == "coin" else FUNDS_UNITS) + 1)
+async def test_a_short_wallet_makes_the_payment_wait_not_fail(anywhere: World, asset: str) -> None:
+    wanted = getattr(anywhere, asset)
+    slot = anywhere.slot(0, wanted, units=anywhere.funds_of(wanted) + 1)
     with pytest.raises(Unavailable, match="WALLET_SHORT"):
-        await world.chain.quote(slot.payments, world.wallet)
+        await anywhere.chain.quote(slot.payments, anywhere.wallet)
 
 
 async def test_a_dear_network_makes_the_payment_wait(world: World) -> None:
@@ -209,7 +264,7 @@ async def test_a_draft_is_the_same_bytes_every_time(world: World) -> None:
 
 async def test_two_slots_with_the_same_payment_never_have_the_same_bytes(world: World) -> None:
     slot = world.slot(7)
-    twin = replace(slot, id=f"{slot.id[:-1]}8", scarce="8")
+    twin = replace(world.slot(8), payments=slot.payments)
     one, two = await world.chain.draft(slot, world.fee), await world.chain.draft(twin, world.fee)
     assert one.unsigned != two.unsigned
 
@@ -220,16 +275,16 @@ async def test_a_draft_never_passes_its_slot_s_cap(world: World) -> None:
 
 
 # ---------------------------------------------------------------- the way of a payment
-async def test_a_payment_is_seen_from_the_pool_to_its_end(world: World) -> None:
-    slot = await first_slot(world)
-    version = await sent(world, slot)
-    pooled = await world.chain.observe(slot, [version])
+async def test_a_payment_is_seen_from_the_pool_to_its_end(anywhere: World) -> None:
+    slot = await first_slot(anywhere)
+    version = await sent(anywhere, slot)
+    pooled = await anywhere.chain.observe(slot, [version])
     assert is_known(pooled, version)
     assert the_inclusion(pooled, version) is None
     assert not pooled.used
 
-    await world.mine(K - 1)
-    included = await world.chain.observe(slot, [version])
+    await anywhere.mine(anywhere.depth - 1)
+    included = await anywhere.chain.observe(slot, [version])
     inclusion = the_inclusion(included, version)
     assert inclusion is not None
     assert inclusion.succeeded
@@ -238,30 +293,31 @@ async def test_a_payment_is_seen_from_the_pool_to_its_end(world: World) -> None:
     assert inclusion.block > included.final_block
     assert not included.used
 
-    await world.mine(1)
-    final = await world.chain.observe(slot, [version])
+    await anywhere.mine(1)
+    final = await anywhere.chain.observe(slot, [version])
     assert final.used
     assert the_inclusion(final, version) == inclusion
     assert inclusion.block == final.final_block
-    assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(UNITS, world.token)
-    assert await world.chain.balance(world.token, world.wallet) == Amount(FUNDS_UNITS - UNITS, world.token)
-    assert await world.chain.balance(world.coin, world.wallet) == Amount(
-        world.funds - int(inclusion.fee_units), world.coin
-    )
+    assert await anywhere.chain.balance(anywhere.token, slot.payments[0].recipient) == Amount(UNITS, anywhere.token)
+    left = {asset: anywhere.funds_of(asset) for asset in (anywhere.coin, anywhere.token)}
+    left[anywhere.token] -= UNITS
+    left[anywhere.coin] -= int(inclusion.fee_units)
+    for asset, units in left.items():
+        assert await anywhere.chain.balance(asset, anywhere.wallet) == Amount(units, asset)
     assert int(inclusion.fee_units) <= version.fee.most
 
 
-async def test_the_native_coin_is_paid_too(world: World) -> None:
-    latest, _ = await world.chain.next_scarce(world.wallet)
-    slot = world.slot(latest, world.coin, units=COINS)
-    version = await sent(world, slot)
-    await world.mine(K)
-    facts = await world.chain.observe(slot, [version])
+async def test_the_native_coin_is_paid_too(anywhere: World) -> None:
+    latest, _ = await anywhere.chain.next_scarce(anywhere.wallet)
+    slot = anywhere.slot(latest, anywhere.coin, units=COINS)
+    version = await sent(anywhere, slot)
+    await anywhere.mine(anywhere.depth)
+    facts = await anywhere.chain.observe(slot, [version])
     inclusion = the_inclusion(facts, version)
     assert facts.used
     assert inclusion is not None
     assert inclusion.delivered
-    assert await world.chain.balance(world.coin, slot.payments[0].recipient) == Amount(COINS, world.coin)
+    assert await anywhere.chain.balance(anywhere.coin, slot.payments[0].recipient) == Amount(COINS, anywhere.coin)
 
 
 async def test_a_slot_without_versions_can_be_looked_at(world: World) -> None:
@@ -279,70 +335,74 @@ async def test_the_same_bytes_again_change_nothing(world: World) -> None:
     assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(UNITS, world.token)
 
 
-async def test_slots_are_paid_in_their_order_whatever_order_they_are_offered_in(counting: World) -> None:
-    latest, _ = await counting.chain.next_scarce(counting.wallet)
-    slots = [counting.slot(latest + at) for at in range(3)]
-    versions = [await sent(counting, slot) for slot in reversed(slots)]
-    assert await counting.chain.next_scarce(counting.wallet) == (latest, latest + 3)
-    await counting.mine(K)
-    looks = [await counting.chain.observe(slot, [v]) for slot, v in zip(reversed(slots), versions, strict=True)]
+async def test_slots_are_paid_in_their_order_whatever_order_they_are_offered_in(counting_anywhere: World) -> None:
+    latest, _ = await counting_anywhere.chain.next_scarce(counting_anywhere.wallet)
+    slots = [counting_anywhere.slot(latest + at) for at in range(3)]
+    versions = [await sent(counting_anywhere, slot) for slot in reversed(slots)]
+    assert await counting_anywhere.chain.next_scarce(counting_anywhere.wallet) == (latest, latest + 3)
+    await counting_anywhere.mine(counting_anywhere.depth)
+    looks = [
+        await counting_anywhere.chain.observe(slot, [v]) for slot, v in zip(reversed(slots), versions, strict=True)
+    ]
     assert all(facts.used for facts in looks)
 
 
 # ---------------------------------------------------------------- versions
-async def test_a_bump_replaces_and_only_one_version_is_paid(counting: World) -> None:
-    slot = await first_slot(counting)
-    one = await sent(counting, slot)
-    two = await bumped(counting, slot, one)
-    await counting.mine(K)
-    facts = await counting.chain.observe(slot, [one, two])
+async def test_a_bump_replaces_and_only_one_version_is_paid(replacing_anywhere: World) -> None:
+    slot = await first_slot(replacing_anywhere)
+    one = await sent(replacing_anywhere, slot)
+    two = await bumped(replacing_anywhere, slot, one)
+    await replacing_anywhere.mine(replacing_anywhere.depth)
+    facts = await replacing_anywhere.chain.observe(slot, [one, two])
     assert facts.used
     assert the_inclusion(facts, one) is None
     assert the_inclusion(facts, two) is not None
-    assert await counting.chain.balance(counting.token, slot.payments[0].recipient) == Amount(UNITS, counting.token)
+    assert await replacing_anywhere.chain.balance(replacing_anywhere.token, slot.payments[0].recipient) == Amount(
+        UNITS, replacing_anywhere.token
+    )
 
 
-async def test_an_older_version_may_win_after_all(counting: World) -> None:
-    slot = await first_slot(counting)
-    one = await sent(counting, slot)
-    two = await bumped(counting, slot, one)
-    await counting.bring_back(one)
-    await counting.mine(K - 1)
-    facts = await counting.chain.observe(slot, [one, two])
+async def test_an_older_version_may_win_after_all(replacing: World) -> None:
+    slot = await first_slot(replacing)
+    one = await sent(replacing, slot)
+    two = await bumped(replacing, slot, one)
+    await replacing.bring_back(one)
+    await replacing.mine(K - 1)
+    facts = await replacing.chain.observe(slot, [one, two])
     assert facts.used
     assert the_inclusion(facts, one) is not None
     assert the_inclusion(facts, two) is None
 
 
-async def test_too_small_a_raise_is_called_underpriced(counting: World) -> None:
-    slot = await first_slot(counting)
-    one = await sent(counting, slot)
-    shy = await signed(counting, slot, Fee(one.fee.weight, one.fee.price + 1, one.fee.tip + 1), 2)
+async def test_too_small_a_raise_is_called_underpriced(replacing: World) -> None:
+    slot = await first_slot(replacing)
+    one = await sent(replacing, slot)
+    shy = await signed(replacing, slot, replacing.a_little_more(one.fee), 2)
     with pytest.raises(Refused, match="BROADCAST_UNDERPRICED"):
-        await counting.chain.broadcast(shy)
+        await replacing.chain.broadcast(shy)
 
 
-async def test_no_bump_passes_a_cap(counting: World) -> None:
-    slot = counting.slot(0)
-    assert counting.chain.bump(slot, Fee(60_000, RULES.price_cap, GWEI), Fee(60_000, GWEI, GWEI)) is None
-    assert counting.chain.bump(slot, Fee(60_000, GWEI, GWEI), Fee(60_000, RULES.price_cap + 1, GWEI)) is None
+async def test_no_bump_passes_a_cap(replacing: World) -> None:
+    slot, fee, cap = replacing.slot(0), replacing.fee, replacing.chain.network.fees.price_cap
+    assert replacing.chain.bump(slot, replace(fee, price=cap), fee) is None
+    assert replacing.chain.bump(slot, fee, replace(fee, price=cap + 1)) is None
 
 
-async def test_a_used_slot_is_called_used_which_proves_nothing(counting: World) -> None:
-    slot = await first_slot(counting)
-    one = await sent(counting, slot)
-    await counting.mine(1)
-    other = await signed(counting, slot, Fee(one.fee.weight, one.fee.price * 2, one.fee.tip * 2), 2)
+async def test_a_used_slot_is_called_used_which_proves_nothing(replacing: World) -> None:
+    slot = await first_slot(replacing)
+    one = await sent(replacing, slot)
+    await replacing.mine(1)
+    other = await signed(replacing, slot, Fee(one.fee.weight, one.fee.price * 2, one.fee.tip * 2), 2)
     with pytest.raises(Refused, match="BROADCAST_SLOT_USED"):
-        await counting.chain.broadcast(other)
+        await replacing.chain.broadcast(other)
 
 
-async def test_an_empty_wallet_is_said_to_be_short(world: World) -> None:
-    latest, _ = await world.chain.next_scarce(world.wallet)
-    version = await signed(world, world.slot(latest, world.coin, units=COINS))
-    await world.empty_wallet()
+async def test_an_empty_wallet_is_said_to_be_short(tokens: World) -> None:
+    latest, _ = await tokens.chain.next_scarce(tokens.wallet)
+    version = await signed(tokens, tokens.slot(latest, tokens.coin, units=COINS))
+    await tokens.empty_wallet()
     with pytest.raises(Refused, match="BROADCAST_WALLET_SHORT"):
-        await world.chain.broadcast(version)
+        await tokens.chain.broadcast(version)
 
 
 # ---------------------------------------------------------------- what goes wrong on the chain
@@ -368,33 +428,38 @@ async def test_a_reorg_before_finality_is_undone_by_the_same_bytes(world: World)
     assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(UNITS, world.token)
 
 
-async def test_a_stranger_is_named_once_final_and_not_before(counting: World) -> None:
-    slot = await first_slot(counting)
-    version = await signed(counting, slot)
-    stranger = await counting.stranger_spends(int(slot.scarce))
-    early = await counting.chain.observe(slot, [version])
+async def test_a_stranger_is_named_once_final_and_not_before(replacing: World) -> None:
+    slot = await first_slot(replacing)
+    version = await signed(replacing, slot)
+    stranger = await replacing.stranger_spends(slot)
+    early = await replacing.chain.observe(slot, [version])
     assert not early.used
     assert early.consumer is None
 
-    await counting.mine(K - 1)
-    facts = await counting.chain.observe(slot, [version])
+    await replacing.mine(K - 1)
+    facts = await replacing.chain.observe(slot, [version])
     assert facts.used
     assert facts.consumer == stranger
     assert the_inclusion(facts, version) is None
+
+
+async def test_a_stranger_shows_in_the_count_of_transactions(counting: World) -> None:
+    slot = await first_slot(counting)
+    await counting.stranger_spends(slot)
     latest, pending = await counting.chain.next_scarce(counting.wallet)
     assert foreign_use(int(slot.scarce), latest, pending) is not None
     assert foreign_use(int(slot.scarce) + 1, latest, pending) is None
 
 
-async def test_a_foreign_use_of_the_key_shows_once_it_is_final_and_our_own_does_not(world: World) -> None:
-    begin = (await world.chain.outgoing(world.wallet, None)).through
-    slot = await first_slot(world)
-    version = await sent(world, slot)
-    await world.mine(K)
-    stranger = await world.stranger_spends(int(slot.scarce) + 1)
-    await world.mine(K)
-    latest, pending = await world.chain.next_scarce(world.wallet)
-    read = await world.chain.outgoing(world.wallet, begin)
+async def test_a_foreign_use_of_the_key_shows_once_it_is_final_and_our_own_does_not(tokens: World) -> None:
+    begin = (await tokens.chain.outgoing(tokens.wallet, None)).through
+    slot = await first_slot(tokens)
+    version = await sent(tokens, slot)
+    await tokens.mine(K)
+    stranger = await tokens.stranger_spends(tokens.slot(int(slot.scarce) + 1))
+    await tokens.mine(K)
+    latest, pending = await tokens.chain.next_scarce(tokens.wallet)
+    read = await tokens.chain.outgoing(tokens.wallet, begin)
     counted = foreign_use(int(slot.scarce) + 1, latest, pending) is not None
     assert counted != (strangers(read, frozenset({version.txid})) == (stranger,)), "by one way or by the other"
     assert (read.through is None) == counted
@@ -416,9 +481,9 @@ async def test_what_a_key_sent_is_read_once_final_and_without_a_gap(uncounted: W
 
 async def test_a_long_absence_is_read_part_by_part(uncounted: World) -> None:
     at = (await uncounted.chain.outgoing(uncounted.wallet, None)).through
-    first = await uncounted.stranger_spends(0)
+    first = await uncounted.stranger_spends(uncounted.slot(0))
     await uncounted.mine(60)
-    second = await uncounted.stranger_spends(1)
+    second = await uncounted.stranger_spends(uncounted.slot(1))
     await uncounted.mine(K)
     head, parts, seen = await uncounted.chain.head(), 0, []
     while at is not None and at < head - K + 1:
@@ -437,13 +502,13 @@ async def test_nodes_that_lag_behind_what_was_read_take_nothing_back(uncounted: 
     assert await uncounted.chain.outgoing(uncounted.wallet, through) == Outgoing(through, through)
 
 
-async def test_a_reverted_payment_uses_its_slot_and_delivers_nothing(world: World) -> None:
-    slot = await first_slot(world)
-    version = await signed(world, slot)
-    await world.break_token(True)
-    await world.chain.broadcast(version)
-    await world.mine(K)
-    facts = await world.chain.observe(slot, [version])
+async def test_a_reverted_payment_uses_its_slot_and_delivers_nothing(tokens: World) -> None:
+    slot = await first_slot(tokens)
+    version = await signed(tokens, slot)
+    await tokens.break_token(True)
+    await tokens.chain.broadcast(version)
+    await tokens.mine(K)
+    facts = await tokens.chain.observe(slot, [version])
     inclusion = the_inclusion(facts, version)
     assert facts.used
     assert inclusion is not None
@@ -451,27 +516,27 @@ async def test_a_reverted_payment_uses_its_slot_and_delivers_nothing(world: Worl
     assert not inclusion.delivered
     assert not inclusion.strayed
     assert int(inclusion.fee_units) > 0
-    assert await world.chain.balance(world.token, slot.payments[0].recipient) == Amount(0, world.token)
+    assert await tokens.chain.balance(tokens.token, slot.payments[0].recipient) == Amount(0, tokens.token)
 
 
-async def test_success_without_delivery_is_not_delivery(world: World) -> None:
-    latest, _ = await world.chain.next_scarce(world.wallet)
-    slot = world.slot(latest, world.mute)
-    version = await sent(world, slot, world.fee)
-    await world.mine(K)
-    inclusion = the_inclusion(await world.chain.observe(slot, [version]), version)
+async def test_success_without_delivery_is_not_delivery(tokens: World) -> None:
+    latest, _ = await tokens.chain.next_scarce(tokens.wallet)
+    slot = tokens.slot(latest, tokens.mute)
+    version = await sent(tokens, slot, tokens.fee)
+    await tokens.mine(K)
+    inclusion = the_inclusion(await tokens.chain.observe(slot, [version]), version)
     assert inclusion is not None
     assert inclusion.succeeded
     assert not inclusion.delivered
     assert not inclusion.strayed
 
 
-async def test_a_payment_that_arrives_in_part_is_told_apart(world: World) -> None:
-    slot = await first_slot(world)
-    await world.tax_token()
-    version = await sent(world, slot)
-    await world.mine(K)
-    inclusion = the_inclusion(await world.chain.observe(slot, [version]), version)
+async def test_a_payment_that_arrives_in_part_is_told_apart(tokens: World) -> None:
+    slot = await first_slot(tokens)
+    await tokens.tax_token()
+    version = await sent(tokens, slot)
+    await tokens.mine(K)
+    inclusion = the_inclusion(await tokens.chain.observe(slot, [version]), version)
     assert inclusion is not None
     assert inclusion.succeeded
     assert not inclusion.delivered
@@ -499,17 +564,17 @@ async def test_a_swallowed_transaction_is_unknown_and_can_be_offered_again(world
     assert (await world.chain.observe(slot, [version])).used
 
 
-async def test_hidden_receipts_make_no_stranger_of_us(world: World) -> None:
-    slot = await first_slot(world)
-    version = await sent(world, slot)
-    await world.mine(K)
-    await world.hide_receipts(True)
-    facts = await world.chain.observe(slot, [version])
+async def test_hidden_receipts_make_no_stranger_of_us(tokens: World) -> None:
+    slot = await first_slot(tokens)
+    version = await sent(tokens, slot)
+    await tokens.mine(K)
+    await tokens.hide_receipts(True)
+    facts = await tokens.chain.observe(slot, [version])
     assert facts.used
     assert the_inclusion(facts, version) is None
     assert facts.consumer == version.txid
-    await world.hide_receipts(False)
-    assert the_inclusion(await world.chain.observe(slot, [version]), version) is not None
+    await tokens.hide_receipts(False)
+    assert the_inclusion(await tokens.chain.observe(slot, [version]), version) is not None
 
 
 async def test_a_lagging_node_only_delays(world: World) -> None:

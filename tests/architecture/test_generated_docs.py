@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ops import states
+from ops import network_page, states
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"docs/[\w./-]+\.(?:md|png)")
@@ -12,6 +12,11 @@ NAMED = re.compile(r"docs/[\w./-]+\.(?:md|png)")
 def test_the_state_diagrams_show_the_tables_in_force() -> None:
     stale = [path.name for path, text in states.pages().items() if not path.exists() or path.read_text() != text]
     assert not stale, f"{stale} in docs/states/ are stale: run ./run states"
+
+
+def test_the_page_of_networks_says_what_the_operator_s_files_say() -> None:
+    written = network_page.PAGE.read_text() if network_page.PAGE.exists() else ""
+    assert written == network_page.text(), "docs/networks.md is stale: run ./run networks"
 
 
 def test_every_page_that_is_named_somewhere_exists() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.catalogue import load
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("domain", "activities", "workflows", "adapters", "workers", "api", "ops")
 MONEY_ROOMS = ("domain", "activities", "workflows", "adapters/store", "adapters/vault", "adapters/chains", "api")
@@ -47,6 +49,50 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
         if any(word in path.stem.split("_") for word in BANNED_WORDS)
     ]
     assert not vague, f"{vague}: name what it is, not that it is something; see docs/architecture.md, Names"
+
+
+def test_no_code_knows_a_network_by_its_name() -> None:
+    """A name may be an example or the default of an option; a family (a key of the registries) may bear one too, and a
+    benchmark names the one workload that it measures.
+    """
+    rooms = [path for path in sources(*ROOMS) if not path.is_relative_to(ROOT / "ops" / "bench")]
+    networks = load("production").networks
+    families = {network.family for network in networks.values()}
+    knowing = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.value!r}"
+        for path in rooms
+        for node in names_in_code(ast.parse(path.read_text()))
+        if node.value in networks and node.value not in families
+    ]
+    compared = [
+        f"{path.relative_to(ROOT)}:{compare.lineno}"
+        for path in rooms
+        for compare in ast.walk(ast.parse(path.read_text()))
+        if isinstance(compare, ast.Compare | ast.match_case)
+        for node in ast.walk(compare)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in {*networks, *families}
+    ]
+    assert not knowing + compared, (
+        f"{knowing + compared}: what differs between networks is a row of ops/networks.toml, what differs between "
+        "families a row of a registry; see docs/decisions/0005-a-seventh-network.md"
+    )
+
+
+def names_in_code(tree: ast.Module) -> list[ast.Constant]:
+    """The strings of a module that are neither examples nor defaults of arguments."""
+    spared: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in ("examples", "example"):
+            spared |= set(ast.walk(node.value))
+        if isinstance(node, ast.arguments):
+            spared |= {
+                inner for default in (*node.defaults, *node.kw_defaults) if default for inner in ast.walk(default)
+            }
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in spared
+    ]
 
 
 def test_a_broad_except_never_swallows_in_silence() -> None:

@@ -269,6 +269,7 @@ class FakeChain:
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
         return ()  # the wallet is one account
+
     async def inspect(self, recipient: str, asset: Asset) -> None:
         self._reach()
         if recipient in self.model.code:

@@ -1,13 +1,13 @@
 """The local chain goes on where it was: after `kill -9` of the node, of the proxy, of both; at any pace."""
 
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ops.devnet.anvil import SLOTS_IN_AN_EPOCH
-from tests.ops.chain import LocalChain, Spender
+from tests.ops.chain import ETHEREUM, EVM_NETWORKS, GWEI, LocalChain, LocalChains, Spender
 
 
 @pytest.fixture
@@ -108,7 +108,39 @@ def test_with_no_block_time_each_transaction_is_mined_at_once_and_soon_final(sta
         block = int(chain.receipt(txid)["blockNumber"], 16)
         until = time.monotonic() + 3
         while int(chain.rpc("eth_getBlockByNumber", "finalized", False)["number"], 16) < block:
-            assert time.monotonic() < until, f"not final {2 * SLOTS_IN_AN_EPOCH} blocks later"
+            assert time.monotonic() < until, f"not final {2 * ETHEREUM.epoch_slots} blocks later"
             time.sleep(0.01)
     finally:
         chain.stop()
+
+
+def test_the_nodes_of_all_evm_networks_take_less_than_a_second_to_start(tmp_path: Path, port_base: int) -> None:
+    """Of a processor's time: how long that is by the clock is also a matter of who else wants one."""
+    chains, before = LocalChains(tmp_path, port_base, 0, EVM_NETWORKS), used_s()
+    try:
+        chains.begin_nodes()
+    finally:
+        chains.stop()
+    assert used_s() - before < 1
+
+
+def used_s() -> float:
+    """Seconds of a processor's time that processes of ours took which have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
+
+
+def test_each_evm_network_mines_its_own_behind_one_proxy(tmp_path: Path, port_base: int) -> None:
+    chains = LocalChains(tmp_path, port_base, 0, EVM_NETWORKS)
+    try:
+        chains.start()
+        for chain in chains.values():
+            assert int(chain.receipt(chain.send(transfer(chain)))["blockNumber"], 16) > 0
+        assert len({chain.rpc("eth_chainId") for chain in chains.values()}) == len(chains)
+    finally:
+        chains.stop()
+
+
+def transfer(chain: LocalChain) -> tuple[str, str]:
+    """A transfer that any of the networks takes."""
+    return chain.spender().sign(0, chainId=chain.facts.chain_id, tip=30 * GWEI, cap=60 * GWEI, gas=40_000)

@@ -2,11 +2,10 @@
 
 import pytest
 
-from ops.devnet.anvil import CHAIN_ID
 from ops.devnet.node_proxy.pool import EXECUTABLE_PLACES, QUEUED_PLACES, Account, Chain, Pool
 from ops.devnet.node_proxy.transaction import Transaction, decode
 from ops.devnet.node_proxy.words import Rejected
-from tests.ops.chain import GWEI, Spender
+from tests.ops.chain import CHAIN_ID, GWEI, Spender
 
 CHAIN = Chain(CHAIN_ID, 30_000_000)
 RICH = Account(nonce=0, balance=10**20)

@@ -7,8 +7,7 @@ from http.client import RemoteDisconnected
 
 import pytest
 
-from ops.devnet.anvil import SLOTS_IN_AN_EPOCH
-from tests.ops.chain import GWEI, LocalChain, NodeError
+from tests.ops.chain import ETHEREUM, GWEI, LocalChain, NodeError
 
 CUT = (RemoteDisconnected, ConnectionError)  # the connection ended without an answer
 
@@ -211,7 +210,7 @@ def test_a_stale_head_knows_nothing_of_the_last_blocks(chain: LocalChain) -> Non
     assert chain.rpc("eth_getTransactionCount", somebody.address, "latest") == "0x0"
     assert chain.rpc("eth_getBlockByNumber", hex(head), False) is None
     late = [int(chain.rpc("eth_getBlockByNumber", tag, False)["number"], 16) for tag in ("latest", "safe", "finalized")]
-    assert late == [head - 5, head - 5 - SLOTS_IN_AN_EPOCH, head - 5 - 2 * SLOTS_IN_AN_EPOCH]
+    assert late == [head - 5, head - 5 - ETHEREUM.epoch_slots, head - 5 - 2 * ETHEREUM.epoch_slots]
     chain.control(stale_head=0)
     assert chain.receipt(txid)
 

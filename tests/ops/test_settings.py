@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from adapters.settings import ROOT, WORKER_KINDS, Settings, unknown_variables
+from adapters.catalogue import FOLDER, load
+from adapters.settings import ROOT, Settings, unknown_variables
 from domain.errors import Refused, Unavailable
 from ops.cli.env_example import text
+from ops.devnet.parts import rows
 
 
 def test_env_example_is_what_the_model_says() -> None:
@@ -64,6 +66,7 @@ def test_production_has_no_nodes_of_its_own() -> None:
         ("STRONGROOM_PORT_BASE", "80"),
         ("STRONGROOM_PROFILE", "staging"),
         ("STRONGROOM_NODES__ETHERIUM", "http://a"),
+        ("STRONGROOM_NETWORKS", "ethereum,etherium"),
         ("STRONGROOM_LOG_LEVEL", "LOUD"),
     ],
 )
@@ -90,6 +93,7 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path, monkeypatch: pyt
         port_base=20_000,
         database_url="postgresql://u:p@h/d",  # type: ignore[arg-type]
         nodes={"ethereum": ("http://a", "http://b")},
+        networks=("ethereum", "bsc"),
         temporal_tls=True,
         block_time_s=0,
     )
@@ -99,8 +103,29 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path, monkeypatch: pyt
 
 
 def test_no_two_parts_share_a_port() -> None:
-    ports = Settings(port_base=20_000).ports
-    named = (ports.postgres, ports.temporal, ports.temporal_ui, ports.anvil, ports.node_proxy, ports.api)
-    all_of_them = [*named, ports.temporal_http, ports.temporal_metrics, *map(ports.worker_metrics, WORKER_KINDS)]
-    assert len(set(all_of_them)) == len(all_of_them)
-    assert max(all_of_them) < 20_020
+    settings = Settings(port_base=20_000)
+    every = [port for row in rows(settings) for port in row.ports(settings)]
+    assert len(set(every)) == len(every)
+    assert max(every) < 20_050
+
+
+def test_only_the_networks_that_were_asked_for_are_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRONGROOM_NETWORKS", "tron, polygon")
+    settings = Settings()
+    assert settings.served == ("polygon", "tron")
+    assert settings.starts_chain("polygon")
+    assert not settings.starts_chain("ethereum")
+    assert Settings.on("bsc").served == ("bsc",)
+    assert Settings.on(None).served == ("polygon", "tron")
+
+
+def test_without_a_word_all_networks_are_worked_on() -> None:
+    assert Settings().served == tuple(load("devnet").networks)
+
+
+def test_a_network_without_a_local_node_is_told_how_to_get_one(tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.toml"):
+        (tmp_path / path.name).write_text(path.read_text().replace("ports = [20, 21]\n", ""))
+    settings = Settings(catalogue_dir=tmp_path)
+    with pytest.raises(Refused, match=r"\[devnet.polygon\]"):
+        settings.node_urls("polygon")

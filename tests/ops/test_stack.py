@@ -21,18 +21,23 @@ from ops.devnet.stack import Stack, open_stack
 from ops.devnet.treasury import fill, usdt_balance
 from workers.processes import birth
 
-NETWORKS = ("postgres", "temporal", "anvil", "node_proxy")
+PARTS = ("postgres", "temporal", "ethereum_node", "node_proxy")
 STRANGER = "0x00000000000000000000000000000000DeaDBeef"
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory, port_base: int) -> Settings:
-    return Settings(state_dir=tmp_path_factory.mktemp("stack") / "state", port_base=port_base, block_time_s=0.2)
+    return Settings(
+        state_dir=tmp_path_factory.mktemp("stack") / "state",
+        port_base=port_base,
+        block_time_s=0.2,
+        networks=("ethereum",),
+    )
 
 
 @pytest.fixture(scope="module")
 async def stack(settings: Settings) -> AsyncIterator[Stack]:
-    async with Stack(settings, parts=NETWORKS, provisioned=False) as running:
+    async with Stack(settings, parts=PARTS, provisioned=False) as running:
         yield running
 
 
@@ -44,7 +49,7 @@ async def healed(stack: Stack, name: str, restarts: int) -> None:
 
 
 async def test_every_part_comes_back_after_kill_9(stack: Stack) -> None:
-    for name in NETWORKS:
+    for name in PARTS:
         before = stack.parts[name]["restarts"]
         stack.kill(name)
         await healed(stack, name, before + 1)
@@ -52,10 +57,10 @@ async def test_every_part_comes_back_after_kill_9(stack: Stack) -> None:
 
 
 async def test_money_given_from_the_treasury_survives_a_crash_of_node_and_proxy(stack: Stack) -> None:
-    node = stack.endpoints.node
+    node = stack.endpoints.nodes["ethereum"]
     sent = await fill(node, STRANGER, wei=10**18, usdt_units=5_000_000)
     assert len(sent) == 2
-    before = {name: stack.parts[name]["restarts"] for name in ("anvil", "node_proxy")}
+    before = {name: stack.parts[name]["restarts"] for name in ("ethereum_node", "node_proxy")}
     for name in before:
         stack.kill(name)
     for name, count in before.items():
@@ -89,7 +94,7 @@ async def test_a_new_namespace_is_made_when_it_is_not_there(
 
 async def test_a_second_start_of_the_same_installation_is_refused(stack: Stack, settings: Settings) -> None:
     with pytest.raises(Unavailable) as caught:
-        await Stack(settings, parts=NETWORKS).start()
+        await Stack(settings, parts=PARTS).start()
     assert caught.value.code == "ALREADY_RUNNING"
     assert read(settings) is not None
     assert stack.parts["postgres"]["life"] == "ready"
@@ -99,9 +104,10 @@ async def test_another_process_finds_joins_and_hurts_what_runs(stack: Stack, set
     async with open_stack(settings) as found:
         assert isinstance(found, RunningStack)
         assert found.endpoints == stack.endpoints
-        before = stack.parts["anvil"]["restarts"]
-        found.kill("anvil")
-        await healed(stack, "anvil", before + 1)
+        assert found.networks == stack.networks == ("ethereum",)
+        before = stack.parts["ethereum_node"]["restarts"]
+        found.kill("ethereum_node")
+        await healed(stack, "ethereum_node", before + 1)
         await found.wait_ready(timeout_s=10)
     assert is_held(settings)
 

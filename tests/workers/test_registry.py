@@ -12,7 +12,7 @@ from activities.books import BooksActivities
 from activities.chain import ChainActivities
 from activities.hot_wallet import HotWalletActivities
 from activities.signing import SigningActivities
-from adapters.settings import NETWORKS, WORKER_KINDS, Settings
+from adapters.settings import WORKER_KINDS, Settings
 from ops.devnet.temporal import SEARCH_ATTRIBUTES
 from workers.hosting import Hosting, activities_of
 from workers.registry import KINDS, WORKFLOWS
@@ -57,12 +57,17 @@ async def test_each_queue_hosts_all_that_workflows_send_there(settings: Settings
     (books,) = (await hosted_by("books", settings)).hosted
     assert (books.queue, names(books.activities)) == (BOOKS_QUEUE, defined_by(BooksActivities))
     chains = (await hosted_by("chain", settings)).hosted
-    assert [chain.queue for chain in chains] == [chain_queue(network) for network in NETWORKS]
+    assert [chain.queue for chain in chains] == [chain_queue(network) for network in settings.served]
     assert all(names(chain.activities) == defined_by(ChainActivities, HotWalletActivities) for chain in chains)
     assert defined_by(SigningActivities) == {"sign"}
-    used = {resource(network)["task_queue"] for resource in (on, serving) for network in NETWORKS}
+    used = {resource(network)["task_queue"] for resource in (on, serving) for network in settings.served}
     assert used == {chain.queue for chain in chains}
     assert (BOOKS["task_queue"], SIGNING["task_queue"]) == (BOOKS_QUEUE, SIGNER_QUEUE)
+
+
+async def test_a_chain_worker_may_work_on_some_networks_only(settings: Settings) -> None:
+    only = settings.model_copy(update={"networks": ("polygon",)})
+    assert [chain.queue for chain in (await hosted_by("chain", only)).hosted] == [chain_queue("polygon")]
 
 
 async def test_no_activity_shares_a_queue_with_a_workflow(settings: Settings) -> None:

@@ -47,7 +47,7 @@ class EvmChain:
         more than a plain transfer. All in one round trip.
         """
         weight, history = await self._estimated(payments, wallet)
-        return self._chosen(history, fees.with_margin(weight))
+        return self._chosen(history, self._with_margin(weight))
 
     async def inspect(self, recipient: str, asset: Asset) -> None:
         """Code can be paid here; what would be lost is found by `quote`, which simulates the payment."""
@@ -58,7 +58,7 @@ class EvmChain:
         payments = (Payment("", amount.asset.id, str(amount.units), to),)
         weight, history = await self._estimated(payments, wallet)
         market = _market(history)
-        most = self._chosen(history, fees.with_margin(weight)).most
+        most = self._chosen(history, self._with_margin(weight)).most
         price = max(market.base + max(market.tip, self._network.fees.tip_floor), self._network.fees.price_floor)
         return fees.NetworkCost(most, (fees.CostLine("gas", weight, fees.PAID, weight * price),))
 
@@ -115,6 +115,9 @@ class EvmChain:
         if isinstance(estimate, NodeSaysNo):
             raise _cannot_pay(estimate, asset)
         return _quantity(estimate), history
+
+    def _with_margin(self, estimate: int) -> int:
+        return fees.with_margin(estimate, self._network.fees.gas_margin_percent)
 
     def _chosen(self, history: Answer, weight: int) -> Fee:
         rules = self._network.fees

@@ -14,6 +14,7 @@ from adapters.chains.evm.receipts import Expected, expected, number, read_inclus
 from adapters.chains.evm.rpc import Answer, Call, Nodes, NodeSaysNo, NodeSilent
 from domain.asset import Asset
 from domain.errors import Unavailable
+from domain.money import Amount
 from domain.network import Network
 from domain.payout import Facts, Inclusion, Sighting, Slot, Version
 
@@ -94,7 +95,7 @@ class Lookout:
         """See `domain.ports.Chain.observe`. Raises Unavailable when no node answers."""
         at = datetime.now(UTC)
         pulse = await self._pulse(slot.wallet)
-        final_block = pulse.final_block(slot.confirmations, self._network.needs_finalized_tag)
+        final_block = pulse.final_block(slot.confirmations, self._by_tag(slot))
         used, complete = await self._used(pulse, slot, final_block)
         views = await self._views(pulse, slot, [version.txid for version in versions])
         if None in views:
@@ -105,19 +106,23 @@ class Lookout:
             consumer = await self._consumer(slot, final_block)
         return Facts(pulse.head, final_block, used, consumer, sightings, at, complete)
 
+    def _by_tag(self, slot: Slot) -> bool:
+        amounts = (Amount(int(payment.amount), self._assets[payment.asset]) for payment in slot.payments)
+        return any(self._network.needs_finalized(amount) for amount in amounts)
+
     async def _pulse(self, wallet: str) -> Pulse:
         shared = self._pulses.setdefault(wallet, Shared(lambda: self._read_pulse(wallet)))
         return await shared()
 
     async def _read_pulse(self, wallet: str) -> Pulse:
         calls = [Call("eth_blockNumber"), Call("eth_getTransactionCount", (wallet, "latest"))]
-        if self._network.needs_finalized_tag:
+        if self._network.tells_finalized:
             calls.append(Call("eth_getBlockByNumber", ("finalized", False)))
         said = await self._nodes.ask_all(*calls)
         rows = [_quantities(answers) for answers in said]
         if all(row is None for row in rows):
             raise _silence(said)
-        tagged = _column(rows, 2) if self._network.needs_finalized_tag else []
+        tagged = _column(rows, 2) if self._network.tells_finalized else []
         return Pulse(heads=_column(rows, 0), finalized=tagged, latest=_column(rows, 1))
 
     async def _used(self, pulse: Pulse, slot: Slot, final_block: int) -> tuple[bool, bool]:

@@ -38,6 +38,7 @@ _WORDS: Sequence[tuple[Reception, tuple[str, ...]]] = (
             "gas price too low",
             "gasprice too low",
             "below the minimum",
+            "intrinsic gas too low",  # of a rollup: the bytes cost more on the chain below than when they were signed
         ),
     ),
     (Reception.WALLET_SHORT, ("insufficient funds", "insufficientfunds", "insufficient balance")),

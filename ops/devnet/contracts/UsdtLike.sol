@@ -6,7 +6,6 @@ pragma solidity ^0.8.20;
 contract UsdtLike {
     string public constant name = "Tether USD";
     string public constant symbol = "USDT";
-    uint256 public constant decimals = 6; // a uint, where ERC-20 says uint8
     uint256 public constant MAX_UINT = type(uint256).max;
 
     address public owner;
@@ -20,6 +19,7 @@ contract UsdtLike {
     mapping(address => uint256) private _balances;
     mapping(address => mapping(address => uint256)) private _allowed;
     mapping(address => bool) public isBlackListed;
+    uint256 public decimals; // a uint, where ERC-20 says uint8; 6 nearly everywhere, 18 on BSC
 
     event Transfer(address indexed from, address indexed to, uint256 value);
     event Approval(address indexed owner, address indexed spender, uint256 value);
@@ -44,8 +44,9 @@ contract UsdtLike {
     }
 
     /// No Transfer is logged for the first supply.
-    constructor(uint256 supply) {
+    constructor(uint256 supply, uint256 places) {
         owner = msg.sender;
+        decimals = places;
         _supply = supply;
         _balances[msg.sender] = supply;
     }

@@ -15,12 +15,13 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_account import Account
 
-from ops.devnet.anvil import CHAIN_ID, FALSE_CONTRACT, FIRST_CHAIN, USDT, call
+from ops.devnet.anvil import FALSE_CONTRACT, FIRST_CHAIN, FIRST_DECIMALS, USDT, call
 from ops.devnet.contracts.artifacts import load
 from ops.devnet.tools import anvil
 from ops.devnet.treasury import ADDRESS, FIRST_SUPPLY, KEY
 
 PORT = 18189
+CHAIN_ID = 31337  # no trace of it stays in the file: any network starts from it
 BLOCK_HASHES = "0x0000F90827F1C53a10cb7A02335B175320002935"
 DEPLOY_GAS = 3_000_000
 
@@ -33,8 +34,8 @@ def build(target: Path = FIRST_CHAIN) -> None:
         try:
             _wait()
             _rpc("anvil_setCode", BLOCK_HASHES, "0x")
-            for nonce, (contract, address) in enumerate((("UsdtLike", USDT), ("FalseToken", FALSE_CONTRACT))):
-                _deploy(nonce, contract, address)
+            _deploy(0, "UsdtLike", USDT, FIRST_SUPPLY, FIRST_DECIMALS)
+            _deploy(1, "FalseToken", FALSE_CONTRACT, FIRST_SUPPLY)
             chain = json.loads(gzip.decompress(bytes.fromhex(_rpc("anvil_dumpState")[2:])))
         finally:
             node.terminate()
@@ -42,8 +43,8 @@ def build(target: Path = FIRST_CHAIN) -> None:
     target.write_text(json.dumps(chain, separators=(",", ":"), sort_keys=True) + "\n")
 
 
-def _deploy(nonce: int, contract: str, address: str) -> None:
-    data = load(contract).bytecode + encode(["uint256"], [FIRST_SUPPLY]).hex()
+def _deploy(nonce: int, contract: str, address: str, *words: int) -> None:
+    data = load(contract).bytecode + encode(["uint256"] * len(words), words).hex()
     fields = {"type": 2, "chainId": CHAIN_ID, "nonce": nonce, "value": 0, "data": data, "gas": DEPLOY_GAS}
     fees = {"maxFeePerGas": 10 * 10**9, "maxPriorityFeePerGas": 10**9}
     signed = Account.sign_transaction(fields | fees, KEY)

@@ -14,6 +14,7 @@ from ops.devnet.node_proxy.faults import Dice
 from ops.devnet.node_proxy.journal import Journal
 from ops.devnet.node_proxy.node import Node, NodeDown, Refusal
 from ops.devnet.node_proxy.pool import Account, Chain, Pool
+from ops.devnet.node_proxy.rules import Rules
 from ops.devnet.node_proxy.transaction import Transaction
 from ops.devnet.node_proxy.words import Rejected, nonce_too_low
 
@@ -31,8 +32,11 @@ KNOWN = ("transaction already imported",)
 class Blocks:
     """The chain behind the proxy: admits transactions, mines, survives the node's restarts."""
 
-    def __init__(self, node: Node, pool: Pool, journal: Journal, dice: Dice, block_s: float, epoch_slots: int) -> None:
+    def __init__(
+        self, node: Node, pool: Pool, journal: Journal, dice: Dice, block_s: float, epoch_slots: int, rules: Rules
+    ) -> None:
         self.node = node
+        self.rules = rules
         self.pool = pool
         self.journal = journal
         self.head = 0
@@ -229,7 +233,7 @@ class Blocks:
             chain_id, block = await self.node.calls([("eth_chainId", ()), ("eth_getBlockByNumber", ("latest", False))])
             if isinstance(block, Refusal):
                 raise block
-            self._chain = Chain(_number(chain_id), int(block["gasLimit"], 16))
+            self._chain = Chain(_number(chain_id), int(block["gasLimit"], 16), self.rules)
         return self._chain
 
     async def wait_up(self, timeout_s: float) -> None:

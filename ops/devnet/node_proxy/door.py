@@ -46,6 +46,8 @@ class Door:
             "txpool_content": self._pool_content,
             "txpool_contentFrom": self._pool_content_from,
         }
+        if blocks.rules.l1_gas_per_byte:
+            self._own["eth_estimateGas"] = self._estimate
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=BODY_MAX_BYTES)
@@ -182,6 +184,10 @@ class Door:
         if params[1:] != ["pending"]:
             return await self._plain("eth_getTransactionCount", params)
         return hex(await self._blocks.pending_nonce(_checksummed(params[0])))
+
+    async def _estimate(self, params: list[Any]) -> str:
+        gas = int(await self._plain("eth_estimateGas", params), 16)
+        return hex(gas + self._blocks.rules.l1_gas_of_call(params[0]))
 
     async def _receipt(self, params: list[Any]) -> Any:
         receipt = await self._plain("eth_getTransactionReceipt", params)

@@ -4,14 +4,10 @@ A field that is not named stays as it is; `{"reset": true}` puts all of them bac
 the same faults again. Probabilities are 0 to 1.
 """
 
-from collections import Counter
-from random import Random
-from typing import Annotated, Any
-
 from pydantic import BaseModel, ConfigDict, Field
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-HTTP_ERRORS = (429, 502, 503)
+from ops.devnet import dice
+from ops.devnet.dice import Probability
 
 
 class Faults(BaseModel):
@@ -47,30 +43,12 @@ class Order(Faults):
     reset: bool = Field(default=False, description="Takes all faults back first.")
 
 
-class Dice:
-    """Faults in force, the dice that decide when they strike, and how often they did."""
+class Dice(dice.Dice[Faults]):
+    """The dice of this node."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.faults = Faults()
-        self.struck: Counter[str] = Counter()
-        self._rng = Random(seed)
+        super().__init__(Faults(), seed)
 
     def obey(self, order: Order) -> None:
         """Takes over the fields that the order names."""
-        named = order.model_dump(exclude_unset=True, exclude={"seed", "reset", "mine"})
-        self.faults = Faults(**(({} if order.reset else self.faults.model_dump()) | named))
-        if order.seed is not None:
-            self._rng = Random(order.seed)
-
-    def strikes(self, fault: str) -> bool:
-        """Whether a fault given by a probability strikes this time."""
-        chance: float = getattr(self.faults, fault)
-        struck = chance > 0 and self._rng.random() < chance
-        self.struck[fault] += struck
-        return struck
-
-    def http_error(self) -> int:
-        return self._rng.choice(HTTP_ERRORS)
-
-    def facts(self) -> dict[str, Any]:
-        return {"faults": self.faults.model_dump(), "struck": dict(self.struck)}
+        self.take_over(order, reset=order.reset, seed=order.seed)

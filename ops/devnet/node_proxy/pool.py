@@ -3,22 +3,23 @@
 Kept: replacement needs 10 % more on both prices; a transaction whose cap lies under the base fee stays and waits;
 nonces after a gap wait in a queue; 16 executable and 64 queued places per account. geth promises 16 places and gives
 more while there is room; this pool never has more room, so the seventeenth is refused as by a full one. Of more than 64
-queued the highest nonces are let go without a word, as geth does.
+queued the highest nonces are let go without a word, as geth does. What other networks' nodes ask for besides is data.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ops.devnet.node_proxy import words
+from ops.devnet.node_proxy.rules import Rules
 from ops.devnet.node_proxy.transaction import Transaction
 from ops.devnet.node_proxy.words import Rejected
 
 PRICE_BUMP_PERCENT = 10
 EXECUTABLE_PLACES = 16
 QUEUED_PLACES = 64
-MINIMUM_TIP_WEI = 1
 RPC_FEE_CAP_WEI = 10**18
 MAX_BYTES = 128 * 1024
+AS_ON_ETHEREUM = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What the chain says of itself."""
+    """What the chain says of itself, and what its nodes insist on."""
 
     id: int
     block_gas: int
+    rules: Rules = AS_ON_ETHEREUM
 
 
 class Pool:
@@ -140,10 +142,13 @@ def _check_alone(tx: Transaction, chain: Chain) -> None:
         raise Rejected(words.ABOVE_BLOCK)
     if tx.tip > tx.cap:
         raise Rejected(words.TIP_ABOVE_CAP)
-    if tx.gas < tx.intrinsic_gas:
-        raise Rejected(words.gas_too_low(tx.gas, tx.intrinsic_gas))
-    if tx.tip < MINIMUM_TIP_WEI:
-        raise Rejected(words.tip_too_low(tx.tip, MINIMUM_TIP_WEI))
+    needed = tx.intrinsic_gas + chain.rules.l1_gas(len(tx.raw) // 2 - 1)
+    if tx.gas < needed:
+        raise Rejected(words.gas_too_low(tx.gas, needed))
+    if tx.tip < chain.rules.tip_min:
+        raise Rejected(words.tip_too_low(tx.tip, chain.rules.tip_min))
+    if tx.cap < chain.rules.price_min:
+        raise Rejected(words.cap_below_base(tx.sender, tx.cap, chain.rules.price_min))
 
 
 def _check_replaces(tx: Transaction, old: Transaction) -> None:

@@ -42,6 +42,11 @@ def tip_too_low(tip: int, needed: int) -> str:
     return f"transaction underpriced: gas tip cap {tip}, minimum needed {needed}"
 
 
+def cap_below_base(sender: str, cap: int, base: int) -> str:
+    """As a sequencer says it, which keeps nothing that cannot be in its next block."""
+    return f"max fee per gas less than block base fee: address {sender}, maxFeePerGas: {cap}, baseFee: {base}"
+
+
 def wrong_chain(have: int, want: int) -> str:
     return f"invalid sender: invalid chain id for signer: have {have} want {want}"
 

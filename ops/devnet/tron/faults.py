@@ -5,19 +5,17 @@ its own (`POST /b/_ctl`). A field that is not named stays as it is; `{"reset": t
 `seed` the same requests meet the same faults again. Probabilities are 0 to 1.
 """
 
-from collections import Counter
-from random import Random
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ops.devnet import dice
+from ops.devnet.dice import Probability
 from ops.devnet.tron.chain import UNDO_BLOCKS
 from ops.devnet.tron.keys import address_of, is_address
 from ops.devnet.tron.parameters import DEFAULTS
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 NodeName = Literal["a", "b"]
-HTTP_ERRORS = (429, 502, 503)
 
 
 class Faults(BaseModel):
@@ -125,34 +123,12 @@ def known_parameters(values: dict[str, int]) -> dict[str, int]:
     return values
 
 
-class Dice:
-    """Faults in force, the dice that decide when they strike, and how often they did."""
+class Dice(dice.Dice[Faults]):
+    """The dice of one node."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.faults = Faults()
-        self.struck: Counter[str] = Counter()
-        self._rng = Random(seed)
+        super().__init__(Faults(), seed)
 
     def obey(self, order: Order) -> None:
         """Takes over the faults that the order names."""
-        named = order.model_dump(exclude_unset=True, include=set(Faults.model_fields))
-        self.faults = Faults(**(({} if order.reset else self.faults.model_dump()) | named))
-        if order.seed is not None:
-            self._rng = Random(order.seed)
-
-    def strikes(self, fault: str) -> bool:
-        """Whether a fault given by a probability strikes this time."""
-        chance: float = getattr(self.faults, fault)
-        struck = chance > 0 and self._rng.random() < chance
-        self.struck[fault] += struck
-        return struck
-
-    def count(self, fault: str) -> None:
-        """A fault without dice has struck."""
-        self.struck[fault] += 1
-
-    def http_error(self) -> int:
-        return self._rng.choice(HTTP_ERRORS)
-
-    def facts(self) -> dict[str, Any]:
-        return {"faults": self.faults.model_dump(), "struck": {name: n for name, n in self.struck.items() if n}}
+        self.take_over(order, reset=order.reset, seed=order.seed)

@@ -44,7 +44,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalChain
     port = 18340 + 4 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = LocalChain(tmp_path_factory.mktemp("chaos"), port, BLOCK_S, kept=False)
     second = LocalChain(tmp_path_factory.mktemp("unused"), port + 1, 3600, kept=False)
-    words = ["--port", str(port + 2), "--node", f"http://127.0.0.1:{port}", "--block-time", "3600"]
+    words = ["--chain", f"{first.network}:{port + 2}:{port}", "--block-time", "3600"]
     try:
         first.start()
         proxy = subprocess.Popen((sys.executable, "-m", "ops.devnet.node_proxy", *words), cwd=ROOT, stderr=-3)

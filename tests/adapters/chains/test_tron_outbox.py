@@ -96,7 +96,7 @@ async def spent(world: TronWorld) -> tuple[int, str]:
     """(the block to read from, a stranger's transaction that is final after it)."""
     after = (await world.chain.outgoing(world.wallet, None)).through
     assert after is not None
-    txid = await world.stranger_spends(1)
+    txid = await world.stranger_spends(world.slot(1))
     await world.mine(K)
     return after, txid
 

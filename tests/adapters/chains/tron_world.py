@@ -115,7 +115,7 @@ class LocalTron:
 
 
 class TronWorld:
-    coin, token, funds = COIN, TOKEN, FUNDS_SUN
+    coin, token, funds, depth = COIN, TOKEN, FUNDS_SUN, K
     fee, dear_fee = Fee(20 * SUN, 1, 0), Fee(41 * SUN, 1, 0)
 
     def __init__(self, local: LocalTron, chain: Chain, key: bytes, mute: Asset) -> None:
@@ -127,6 +127,12 @@ class TronWorld:
 
     def recipient(self) -> str:
         return new_address()
+
+    def funds_of(self, asset: Asset) -> int:
+        return FUNDS_SUN if asset == COIN else FUNDS_UNITS
+
+    def a_little_more(self, fee: Fee) -> Fee:
+        raise AssertionError("no version takes another's place here")
 
     def slot(self, scarce: int, asset: Asset | None = None, units: int = 5_000_000) -> Slot:
         payment = Payment("wd_test", (asset or TOKEN).id, str(units), new_address())
@@ -146,12 +152,12 @@ class TronWorld:
     async def bring_back(self, version: Version) -> None:
         raise AssertionError("no version takes another's place here")
 
-    async def stranger_spends(self, scarce: int) -> str:
+    async def stranger_spends(self, slot: Slot) -> str:
         """Whatever the number: the network knows none."""
         to = {
             "owner_address": address_of(self.wallet),
             "to_address": address_of(treasury.ADDRESS),
-            "amount": 1 + scarce,
+            "amount": 1 + int(slot.scarce),
         }
         return self._send("TransferContract", to, self._key).hex()
 

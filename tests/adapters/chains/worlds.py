@@ -7,6 +7,7 @@ import json
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
@@ -14,16 +15,17 @@ import rlp.codec
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
+from adapters.catalogue import Catalogue
 from adapters.wiring import open_chain
 from domain.asset import Asset
 from domain.network import FeeRules, Network
 from domain.payout import Draft, Fee, Payment, Slot, Version, slot_id
 from domain.ports import Chain
-from ops.devnet.anvil import CHAIN_ID, FALSE_CONTRACT, USDT
+from ops.devnet.anvil import FALSE_CONTRACT, USDT
 from ops.devnet.treasury import ADDRESS as TREASURY
 from ops.devnet.treasury import call_data
 from tests.fakes.chain import FakeChain, ModelChain, Tx, signed
-from tests.ops.chain import LocalChain, Spender
+from tests.ops.chain import CHAIN_ID, LocalChain, Spender
 
 GWEI = 10**9
 K = 4
@@ -44,7 +46,7 @@ _decode: Callable[[bytes], Any] = rlp.codec.decode
 
 class World(Protocol):
     """One network with a hot wallet of ours that has `funds` of its coin, FUNDS_UNITS of its token and nothing of its
-    mute token, whose transfers pretend to succeed.
+    mute token, whose transfers pretend to succeed. Where there are no tokens, both are the coin.
     """
 
     @property
@@ -73,12 +75,25 @@ class World(Protocol):
         ...
 
     @property
+    def depth(self) -> int:
+        """Blocks, the including one counted, that make a payment here final."""
+        ...
+
+    @property
     def dear_fee(self) -> Fee:
         """One above the cap."""
         ...
 
     def recipient(self) -> str:
         """An address nobody used."""
+        ...
+
+    def funds_of(self, asset: Asset) -> int:
+        """Base units of the coin or the token that the wallet begins with."""
+        ...
+
+    def a_little_more(self, fee: Fee) -> Fee:
+        """A higher fee than `fee`, but not by enough to take its place."""
         ...
 
     def slot(self, scarce: int, asset: Asset | None = None, units: int = 5_000_000) -> Slot:
@@ -99,8 +114,8 @@ class World(Protocol):
         """A miner who still had an older version mines it instead of the newer one."""
         ...
 
-    async def stranger_spends(self, scarce: int) -> str:
-        """Somebody else with our key uses the scarce number, in a block; returns the txid."""
+    async def stranger_spends(self, slot: Slot) -> str:
+        """Somebody else with our key uses the slot's scarce thing, in a block; returns the txid."""
         ...
 
     async def break_token(self, broken: bool) -> None:
@@ -137,29 +152,75 @@ def new_recipient() -> str:
     return str(Account.from_key(next(_fresh).to_bytes(32, "big")).address)
 
 
-def new_slot(wallet: str, scarce: int, asset: Asset = TOKEN, units: int = 5_000_000, to: str | None = None) -> Slot:
+def new_slot(
+    wallet: str,
+    scarce: int,
+    asset: Asset = TOKEN,
+    units: int = 5_000_000,
+    to: str | None = None,
+    network: Network = NETWORK,
+) -> Slot:
     payment = Payment("wd_test", asset.id, str(units), to or new_recipient())
-    name = slot_id(NETWORK.id, wallet, str(scarce))
-    return Slot(name, NETWORK.id, wallet, str(scarce), (payment,), str(RULES.network_fee_cap), K)
+    name, cap = slot_id(network.id, wallet, str(scarce)), str(network.fees.network_fee_cap)
+    return Slot(name, network.id, wallet, str(scarce), (payment,), cap, network.confirmations)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A network to build a world on, with its coin, its token and its mute token. `depth`: see World."""
+
+    network: Network
+    coin: Asset
+    token: Asset
+    mute: Asset
+    depth: int
+
+    @property
+    def assets(self) -> dict[str, Asset]:
+        return {asset.id: asset for asset in (self.coin, self.token, self.mute)}
+
+
+PLACE = Place(NETWORK, COIN, TOKEN, MUTE, K)
+
+
+def place_of(id_: str, catalogue: Catalogue, epoch_slots: int) -> Place:
+    """A network of the catalogue as its row says, with the confirmations of these tests. anvil's `finalized` lies two
+    epochs behind the head.
+    """
+    network = replace(catalogue.networks[id_], confirmations=K)
+    mute = Asset(f"FALSE-{id_.upper()}", "FALSE", id_, 6, FALSE_CONTRACT)
+    depth = max(K, 2 * epoch_slots + 1) if network.needs_finalized_tag else K
+    return Place(network, catalogue.native(id_), catalogue.asset(id_, "USDT"), mute, depth)
 
 
 class Ethers:
     """What the worlds of one EVM network have in common."""
 
     wallet: str
-    coin, token, mute, funds = COIN, TOKEN, MUTE, FUNDS_WEI
+    funds = FUNDS_WEI
     fee, dear_fee = Fee(100_000, 30 * GWEI, GWEI), Fee(10**6, 31 * GWEI, GWEI)
+
+    def __init__(self, place: Place = PLACE) -> None:
+        self.place = place
+        self.coin, self.token, self.mute, self.depth = place.coin, place.token, place.mute, place.depth
 
     def recipient(self) -> str:
         return new_recipient()
 
+    def funds_of(self, asset: Asset) -> int:
+        return self.funds if asset == self.coin else FUNDS_UNITS
+
+    def a_little_more(self, fee: Fee) -> Fee:
+        return Fee(fee.weight, fee.price + 1, fee.tip + 1)
+
     def slot(self, scarce: int, asset: Asset | None = None, units: int = 5_000_000) -> Slot:
-        return new_slot(self.wallet, scarce, asset or TOKEN, units)
+        return new_slot(self.wallet, scarce, asset or self.token, units, network=self.place.network)
 
 
 # ---------------------------------------------------------------- in memory
 class FakeWorld(Ethers):
     def __init__(self, *, counts: bool = True) -> None:
+        super().__init__()
         self.wallet = new_recipient()
         self.model = ModelChain(NETWORK, ASSETS, mute={MUTE.id})
         self.chain = FakeChain(self.model, [self.wallet], counts=counts)
@@ -181,8 +242,8 @@ class FakeWorld(Ethers):
     async def bring_back(self, version: Version) -> None:
         self.model.mine(1, [Tx.read(version.raw)])
 
-    async def stranger_spends(self, scarce: int) -> str:
-        tx = Tx(CHAIN_ID, self.wallet, scarce, COIN.id, new_recipient(), 1, 21_000, 250 * GWEI, 9 * GWEI)
+    async def stranger_spends(self, slot: Slot) -> str:
+        tx = Tx(CHAIN_ID, self.wallet, int(slot.scarce), COIN.id, new_recipient(), 1, 21_000, 250 * GWEI, 9 * GWEI)
         self.model.mine(1, [tx])
         return tx.txid
 
@@ -225,7 +286,8 @@ class EvmWorld(Ethers):
     sees the proxy's pool mines on anvil directly.
     """
 
-    def __init__(self, local: LocalChain, chain: Chain, key: Spender) -> None:
+    def __init__(self, local: LocalChain, chain: Chain, key: Spender, place: Place = PLACE) -> None:
+        super().__init__(place)
         self.chain = chain
         self.wallet = key.address
         self._local = local
@@ -250,9 +312,9 @@ class EvmWorld(Ethers):
         self._anvil("eth_sendRawTransaction", version.raw)
         self._anvil("evm_mine")
 
-    async def stranger_spends(self, scarce: int) -> str:
+    async def stranger_spends(self, slot: Slot) -> str:
         self._anvil("anvil_dropAllTransactions")
-        raw, txid = self._key.sign(scarce, cap=250 * GWEI, tip=9 * GWEI)
+        raw, txid = self._key.sign(int(slot.scarce), cap=250 * GWEI, tip=9 * GWEI)
         self._anvil("eth_sendRawTransaction", raw)
         self._anvil("evm_mine")
         return txid
@@ -297,7 +359,7 @@ class EvmWorld(Ethers):
     def fund(self) -> None:
         self._anvil("anvil_setBalance", self.wallet, hex(FUNDS_WEI))
         self._as_issuer("transfer(address,uint256)", self.wallet, FUNDS_UNITS)
-        for _ in range(2 * K):
+        for _ in range(2 * self.depth):
             self._anvil("evm_mine")
 
     def _as_issuer(self, signature: str, *arguments: Any) -> None:
@@ -320,13 +382,13 @@ class EvmWorld(Ethers):
 
 
 @asynccontextmanager
-async def evm_world(local: LocalChain) -> AsyncIterator[World]:
+async def evm_world(local: LocalChain, place: Place = PLACE) -> AsyncIterator[EvmWorld]:
     """A fresh wallet on a running local chain, all faults taken back before and after."""
     calm = {"reset": True, "hold_blocks": True}
     local.control(**calm)
     key = Spender()
-    async with open_chain(NETWORK, ASSETS, [local.url], [key.address]) as chain:
-        world = EvmWorld(local, chain, key)
+    async with open_chain(place.network, place.assets, [local.url], [key.address]) as chain:
+        world = EvmWorld(local, chain, key, place)
         world.fund()
         snapshot = world._anvil("evm_snapshot")
         try:

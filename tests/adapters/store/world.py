@@ -175,7 +175,17 @@ async def postgres_world(dsn: str) -> AsyncIterator[World]:
             view = await store.views.withdrawal(withdrawal_id)
             return view.network_fee if view else None
 
-        yield World(store.books, people, catalogue, credit, balance, sums, store.coins("ethereum"), network_fee, store.views.wallets)
+        yield World(
+            store.books,
+            people,
+            catalogue,
+            credit,
+            balance,
+            sums,
+            store.coins("ethereum"),
+            network_fee,
+            store.views.wallets,
+        )
 
 
 def approval_of(people: People, name: str, intent: Intent) -> Decision:

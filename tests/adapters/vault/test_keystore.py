@@ -15,7 +15,7 @@ from adapters.vault import keystore_file, memory_file, open_vault, passphrase_fi
 from adapters.vault.keystore import (
     SCRYPT_N_KNOWN_KEY,
     SigningKey,
-    address_in,
+    account_in,
     new_secret,
     open_keystore,
     read_passphrase,
@@ -69,7 +69,7 @@ def test_the_published_vector_opens(tmp_path: Path) -> None:
 def test_a_keystore_opens_with_its_passphrase_only(home: Path) -> None:
     path = keystore_file(home, NETWORK)
     assert open_keystore(path, PASSPHRASE).address == WALLET
-    assert address_in(path) == WALLET
+    assert account_in(path) == SigningKey(SECRET).account
     with pytest.raises(Refused, match="PASSPHRASE_WRONG"):
         open_keystore(path, PASSPHRASE + "x")
 

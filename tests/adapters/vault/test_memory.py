@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from adapters.vault.store import Store
+from domain.coin import Coin
 from domain.errors import Refused, Unavailable
 from domain.intent import Intent, Ruling
 from domain.payout import Fee
@@ -250,3 +251,45 @@ async def refused(desk: Desk, of: Intent, nonce: int = 0, fee: Fee = FEE, approv
     except Refused as refusal:
         return refusal.code
     return ""
+
+
+# ---------------------------------------------------------------- memories of other releases
+def test_a_memory_from_before_coins_were_remembered_is_widened_with_all_it_knows(desk: Desk) -> None:
+    desk.vault.close()
+    path = desk.home / "memory.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.executescript("DROP TABLE coin; PRAGMA user_version = 0;")
+        db.execute("INSERT INTO slot VALUES ('s', 'p', '{}', 0)")
+    db.close()
+    store = Store.open(path)
+    with store.page() as page:
+        assert page.bind("s", "p", {}, NOON) is False, "what it knew is still there"
+        page.take("s", [Coin("aa:0", "5")])
+    with pytest.raises(Refused, match="SIGNER_COIN_TAKEN"), store.page() as page:
+        page.take("t", [Coin("aa:0", "5")])
+    store.close()
+    desk.open()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT outpoint FROM coin").fetchall() == [("aa:0",)]
+        with pytest.raises(sqlite3.IntegrityError, match="forgets nothing"):
+            db.execute("DELETE FROM coin")
+    db.close()
+
+
+def test_a_coin_that_is_worth_something_else_now_is_refused(desk: Desk) -> None:
+    store = desk.vault._store
+    with store.page() as page:
+        page.bind("s", "p", {}, NOON)
+        page.take("s", [Coin("aa:0", "5")])
+        page.take("s", [Coin("aa:0", "5")])
+    with pytest.raises(Refused, match="SIGNER_COIN_TAKEN"), store.page() as page:
+        page.take("s", [Coin("aa:0", "6")])
+
+
+def test_a_memory_that_a_later_release_wrote_is_not_touched(desk: Desk) -> None:
+    path = desk.home / "memory.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(Refused, match="SIGNER_STORE_NEWER"):
+        Store.open(path)

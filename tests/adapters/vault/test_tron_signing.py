@@ -25,10 +25,10 @@ from domain.payout import Draft, Fee, Item, Payment, SigningOrder, Slot, slot_id
 from tests.adapters.vault.desk import NOON, Clock, intent
 
 SECRET = bytes.fromhex("da146374a75310b9666e834ee4ad0866d6f4035967bfc76217c5a495fff9f0d1")
-WALLET = FAMILIES["tron"].address(SigningKey(SECRET).address)
 CLIENT, THIEF = (text_of(b"\x41" + bytes([n]) * 20) for n in (0x77, 0x66))
 CATALOGUE = load("devnet")
 NETWORK = CATALOGUE.networks["tron"]
+WALLET = FAMILIES["tron"].address(SigningKey(SECRET).account, NETWORK)
 USDT = str(CATALOGUE.assets["USDT-TRON"].contract)
 FEE_CAP = "40000000"
 FEE = Fee(18_000_000, 1, 0)
@@ -307,7 +307,7 @@ def test_two_keys_have_two_addresses_that_an_independent_library_names_too() -> 
     from tronpy.keys import PrivateKey as TronKey
 
     theirs = TronKey(key.secret).public_key.to_base58check_address()
-    assert FAMILIES["tron"].address(SigningKey(key.secret).address) == theirs
+    assert FAMILIES["tron"].address(SigningKey(key.secret).account, NETWORK) == theirs
 
 
 def test_a_memory_from_before_expirations_is_widened_with_all_it_knows(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""What nodes say to a broadcast, and what it is worth. None of it proves anything about the chain.
+
+Answers as measured on Bitcoin Core 29's code: -27 means that the chain holds it; -25 is said alike of a coin that a
+stranger spent, of our own transaction whose outputs have all been spent since, and of one whose coins are unknown.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
+from domain.errors import Refused, Uncertain
+
+
+class Reception(StrEnum):
+    """How one node took one signed transaction."""
+
+    TAKEN = "taken"
+    UNDERPRICED = "underpriced"
+    SLOT_USED = "slot used"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+IN_CHAIN = -27
+_WORDS: Sequence[tuple[Reception, tuple[str, ...]]] = (
+    (Reception.TAKEN, ("txn-already-in-mempool", "txn-already-known", "already in block chain", "already in utxo")),
+    (Reception.SLOT_USED, ("missingorspent", "missing-inputs", "missing inputs")),
+    (
+        Reception.UNDERPRICED,
+        (
+            "insufficient fee",
+            "insufficient feerate",
+            "min relay fee not met",
+            "mempool min fee not met",
+            "mempool full",
+        ),
+    ),
+)
+_VERDICTS: Sequence[tuple[Reception, str, str]] = (
+    (Reception.UNDERPRICED, "BROADCAST_UNDERPRICED", "The nodes want a higher fee for it: look, then bump."),
+    (
+        Reception.SLOT_USED,
+        "BROADCAST_SLOT_USED",
+        "The nodes miss a coin it spends; that proves nothing, it may be paid already: look by whom.",
+    ),
+    (Reception.REFUSED, "BROADCAST_REFUSED", "The nodes refuse these bytes: read their words, then look."),
+)
+
+
+def received(answer: Answer | NodeSilent, txid: str) -> Reception:
+    """How a node took the transaction, from its answer to sendrawtransaction. An answer about another transaction than
+    ours is none.
+    """
+    if isinstance(answer, NodeSaysNo):
+        words = answer.message.lower()
+        if answer.number == IN_CHAIN:
+            return Reception.TAKEN
+        found = (reception for reception, marks in _WORDS if any(mark in words for mark in marks))
+        return next(found, Reception.REFUSED)
+    return Reception.TAKEN if answer == txid else Reception.UNKNOWN
+
+
+def judge(answers: Sequence[Answer | NodeSilent], txid: str) -> None:
+    """Returns when a node has the transaction. Raises Uncertain BROADCAST_UNKNOWN when one did not say, else Refused
+    BROADCAST_* with the most useful of what they said.
+    """
+    receptions = {received(answer, txid) for answer in answers}
+    if Reception.TAKEN in receptions:
+        return
+    words = "; ".join(sorted({answer.message for answer in answers if isinstance(answer, NodeSaysNo)}))
+    if Reception.UNKNOWN in receptions:
+        raise Uncertain(
+            "BROADCAST_UNKNOWN", "A node did not say whether it took the transaction: look.", txid=txid, said=words
+        )
+    for reception, code, what_to_do in _VERDICTS:
+        if reception in receptions:
+            raise Refused(code, what_to_do, txid=txid, said=words)
