@@ -1,9 +1,7 @@
 """The API put together: the only file here that opens adapters. `create_app` is what uvicorn starts."""
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from urllib.parse import quote
@@ -14,35 +12,29 @@ from starlette.responses import HTMLResponse
 
 from adapters import catalogue as operator_files
 from adapters import telemetry as telling
-from adapters.catalogue import Catalogue
-from adapters.chains.evm import address as evm_address
-from adapters.chains.tron import address as tron_address
+from adapters.chains.addresses import RULES
 from adapters.codec import Codec, decode_payloads, encode_payloads
 from adapters.roster import Roster
 from adapters.settings import Settings
 from adapters.store.opening import open_store
 from adapters.wiring import connect_temporal
 from api import errors
+from api.addresses import Addresses
 from api.auth import Authenticator, RateLimiter
 from api.commands import Commands
 from api.envelope import Envelope
 from api.http import accounts, catalogue, codec, docs, health, quotes, withdrawals
+from api.http import addresses as addresses_page
 from api.http.door import Door, Json, Payloads
 from api.http.withdrawals import order_of
 from api.metrics import Metrics
 from api.openapi import VERSION, describe
-from domain.asset import Asset
-from domain.errors import Unavailable
-from domain.ports import Views
 from domain.withdrawal import workflow_id
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (withdrawals.router, quotes.router, accounts.router, catalogue.router, health.router, codec.router)
-# The pure rule of each family of networks; nothing is asked of a node.
-ADDRESS_RULES: Mapping[str, Callable[..., str]] = {"evm": evm_address.check, "tron": tron_address.check}
+ROUTERS = tuple(page.router for page in (withdrawals, quotes, addresses_page, accounts, catalogue, health, codec))
 STRANGERS_PER_MINUTE = 300
-OWN_ADDRESSES_S = 10.0
 Opener = Callable[[Metrics], AbstractAsyncContextManager[Door]]
 
 
@@ -120,13 +112,13 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
             store.views,
             partial(order_of, shelf),
         )
-        addresses = Addresses(shelf, store.views)
+        addresses = Addresses(shelf, store.views, store.address_book, RULES)
         door = Door(
             books=store.books,
             views=store.views,
             stories=stories,
             catalogue=shelf,
-            check_address=addresses.check,
+            addresses=addresses,
             authenticator=Authenticator(store.keys),
             rate=RateLimiter(settings.api_rate_per_minute),
             strangers=RateLimiter(STRANGERS_PER_MINUTE),
@@ -153,41 +145,3 @@ def history_url(settings: Settings, withdrawal_id: str) -> str:
     """Where people read the workflow of a withdrawal."""
     story = quote(workflow_id(withdrawal_id), safe="")
     return f"{settings.temporal_ui.rstrip('/')}/namespaces/{settings.temporal_namespace}/workflows/{story}"
-
-
-class Addresses:
-    """Which recipients a network can pay. Our own wallets are not among them; they are read from the store."""
-
-    def __init__(self, shelf: Catalogue, views: Views) -> None:
-        self._shelf = shelf
-        self._views = views
-        self._contracts = frozenset(a.contract.lower() for a in shelf.assets.values() if a.contract)
-        self._ours: frozenset[str] = frozenset()
-
-    def check(self, text: str, asset: Asset) -> str:
-        """The canonical form. Raises Refused ADDRESS_*."""
-        rule = ADDRESS_RULES[self._shelf.networks[asset.network].family]
-        return rule(text, network=asset.network, token_contracts=self._contracts, ours=self._ours)
-
-    @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
-        """Keeps our own addresses up to date. The signer refuses them again by itself."""
-        await self._read()
-        task = asyncio.create_task(self._follow())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(OWN_ADDRESSES_S)
-            await self._read()
-
-    async def _read(self) -> None:
-        try:
-            self._ours = frozenset(wallet.address.lower() for wallet in await self._views.wallets())
-        except Unavailable as error:
-            log.warning("our own addresses stay as they were: %s", error)

@@ -124,6 +124,13 @@ class Metrics:
             "strongroom_metrics_store_unread", "Scrapes that could not read the store.", registry=self.registry
         )
 
+        self.lookalikes = Counter(
+            "strongroom_lookalike_addresses",
+            "Withdrawals refused because their recipient looks like an entry of the address book.",
+            ("network",),
+            registry=self.registry,
+        )
+
     def watch(self, views: Views, assets: Mapping[str, Asset]) -> None:
         """From now on the money is read from `views`; said once, when the application starts."""
         self.money = self.money or MoneyMetrics(self.registry, views, assets)

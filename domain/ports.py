@@ -37,8 +37,8 @@ class Chain(Protocol):
         ...
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
-        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no slot
-        has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
+        """The coins of `wallet` that pay `payments` at the price of `fee`, the anchor first: confirmed ones that no
+        slot has taken. Empty where a wallet is one account. Raises Unavailable WALLET_SHORT.
         """
         ...
 
@@ -121,7 +121,7 @@ class Coins(Protocol):
         ...
 
     async def free(self, wallet: str, through: int) -> Sequence[Coin]:
-        """Coins created at or below height `through`, not spent, taken by no slot; coinbase coins only when 100 deep."""
+        """Coins created at or below height `through`, not spent, taken by no slot; mined ones only when 100 deep."""
         ...
 
     async def fates(self, outpoints: Sequence[str]) -> Sequence[Fate]:
@@ -522,3 +522,43 @@ class Views(Protocol):
         ...
 
     async def mark_started(self, withdrawal_id: str) -> None: ...
+
+
+# ---------------------------------------------------------------- address book
+@dataclass(frozen=True, slots=True)
+class AddressEntry:
+    """An address that an account keeps under a name. In force until it is retired; its row stays for ever."""
+
+    id: str
+    account: str
+    network: str
+    address: str
+    label: str
+    added_at: datetime
+    retired_at: datetime | None
+
+
+class AddressBook(Protocol):
+    """Each account's own addresses. Every method raises Unavailable when the store does not answer."""
+
+    async def add(
+        self, account: str, network: str, address: str, label: str, actor: str, now: datetime
+    ) -> AddressEntry:
+        """Keeps a canonical address; again, it takes the new label. Raises Refused ACCOUNT_UNKNOWN,
+        ADDRESS_BOOK_FULL.
+        """
+        ...
+
+    async def retire(self, account: str, entry: str, actor: str, now: datetime) -> AddressEntry | None:
+        """Takes an entry back; a repeat changes nothing. None when the account has no such entry."""
+        ...
+
+    async def entries(self, account: str) -> Sequence[AddressEntry]:
+        """Those in force, the oldest first."""
+        ...
+
+    async def resembled(self, account: str, address: str) -> AddressEntry | None:
+        """An entry in force that a person would take `address` for, on whatever network; None too when `address` is
+        itself in the book.
+        """
+        ...

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from adapters.catalogue import Catalogue
+from adapters.store.address_book import PostgresAddressBook
 from adapters.store.books import PostgresBooks
 from adapters.store.database import Database, open_database
 from adapters.store.keys import ApiKeys
@@ -14,12 +15,13 @@ from domain.ports import Roster
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Books, views and keys of one database."""
+    """Books, views, keys and address books of one database."""
 
     database: Database
     books: PostgresBooks
     views: PostgresViews
     keys: ApiKeys
+    address_book: PostgresAddressBook
 
 
 @asynccontextmanager
@@ -27,4 +29,4 @@ async def open_store(dsn: str, catalogue: Catalogue, roster: Roster, pool_max: i
     """The store at `dsn` (postgresql://...). Connects when first used; raises Unavailable then, never here."""
     async with open_database(dsn, pool_max) as database:
         books, views = PostgresBooks(database, catalogue, roster), PostgresViews(database, catalogue)
-        yield Store(database, books, views, ApiKeys(database))
+        yield Store(database, books, views, ApiKeys(database), PostgresAddressBook(database))

@@ -56,6 +56,7 @@ APPEND_ONLY = (
     "version",
     "sighting",
     "wallet_event",
+    "address_event",
 )
 
 
@@ -398,6 +399,34 @@ sighting = Table(
     Column("final_block", BigInteger, nullable=False),
     Column("said", Text, nullable=False),
     Index(None, "slot_id", "id"),
+)
+
+# ---------------------------------------------------------------- address books
+address_entry = Table(
+    "address_entry",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", ForeignKey("client.name"), nullable=False),
+    Column("network", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("ends", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("added_at", AT, nullable=False),
+    Column("retired_at", AT),
+    CheckConstraint("length(label) BETWEEN 1 AND 64", name="label"),
+    Index(None, "account", "ends"),
+)
+
+address_event = Table(
+    "address_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("entry_id", ForeignKey("address_entry.id"), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", AT, nullable=False),
+    _one_of("what", ("ADDED", "RETIRED")),
 )
 
 # ---------------------------------------------------------------- access

@@ -11,12 +11,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from adapters.catalogue import Catalogue
+from api.addresses import Addresses
 from api.auth import Authenticator, Permission, Principal, RateLimiter, check_allowed, permission_of
 from api.commands import Stories
 from api.errors import Invalid
 from api.http.body import StrictRequest, is_json
 from api.metrics import Metrics
-from domain.asset import Asset
 from domain.errors import Refused
 from domain.ports import Books, Views
 
@@ -41,7 +41,7 @@ class Door:
     views: Views
     stories: Stories
     catalogue: Catalogue
-    check_address: Callable[[str, Asset], str]
+    addresses: Addresses
     authenticator: Authenticator
     rate: RateLimiter
     strangers: RateLimiter

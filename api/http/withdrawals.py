@@ -11,6 +11,7 @@ import orjson
 from fastapi import Header, Query, Request, Response
 
 from adapters.catalogue import Catalogue
+from api.addresses import lookalike
 from api.auth import Permission, Principal, needs
 from api.errors import documented
 from api.http.door import Door, Json, caller_of, door_of, door_router
@@ -72,6 +73,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "IDEMPOTENCY_IN_PROGRESS",
         "CLIENT_REF_TAKEN",
         "QUOTE_EXPIRED",
+        "ADDRESS_LOOKALIKE",
         "VALIDATION",
         "AMOUNT_NOT_STRING",
         "AMOUNT_BELOW_MINIMUM",
@@ -88,6 +90,7 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     door.stories.check_up()
     account = account_for(who, body.account)
     asked = await _asked(door, who, account, body)
+    await _check_lookalike(door, asked)
     receipt = await door.books.request_withdrawal(
         BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, body.quote_id)
     )
@@ -105,7 +108,7 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
     """The withdrawal the body means, checked as far as one can without the books."""
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
-    recipient = door.check_address(body.recipient, asset)
+    recipient = door.addresses.check(body.recipient, asset)
     if body.quote_id is None:
         fee = withdrawal_fee(door.catalogue.policy, amount)
     else:
@@ -121,6 +124,15 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
         recipient=recipient,
         requester=who.name,
     )
+
+
+async def _check_lookalike(door: Door, asked: Withdrawal) -> None:
+    """Refuses what a person would take for an address of the account's book; a repeat of what was accepted stands."""
+    if (entry := await door.addresses.resembled(asked.account, asked.recipient)) is None:
+        return
+    if await door.views.withdrawal(asked.id, asked.account) is None:
+        door.metrics.lookalikes.labels(asked.network).inc()
+        raise lookalike(entry)
 
 
 async def _promised(door: Door, account: str, body: WithdrawalRequest, amount: Amount) -> Amount:
