@@ -3,18 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from adapters.catalogue import Catalogue
 from domain.asset import Asset
 from domain.errors import Refused, Unavailable
+from domain.network import Network
 from domain.ports import AddressBook, AddressEntry, Views
 
 log = logging.getLogger(__name__)
 
 OWN_ADDRESSES_S = 10.0
-Rule = Callable[..., str]
+Rule = Callable[[str, Network, Collection[str], Collection[str]], str]
 
 
 class Addresses:
@@ -59,8 +60,8 @@ class Addresses:
         return False
 
     def _check(self, text: str, network: str) -> str:
-        rule = self._rules[self._shelf.networks[network].family]
-        return rule(text, network=network, token_contracts=self._contracts, ours=self._ours)
+        row = self._shelf.networks[network]
+        return self._rules[row.family](text, row, self._contracts, self._ours)
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
