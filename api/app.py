@@ -1,9 +1,7 @@
 """The API put together: the only file here that opens adapters. `create_app` is what uvicorn starts."""
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from urllib.parse import quote
@@ -15,47 +13,32 @@ from starlette.responses import HTMLResponse
 from adapters import catalogue as operator_files
 from adapters import telemetry as telling
 from adapters.catalogue import Catalogue
-from adapters.chains.bitcoin import address as bitcoin_address
-from adapters.chains.evm import address as evm_address
-from adapters.chains.tron import address as tron_address
+from adapters.chains.addresses import RULES
 from adapters.codec import Codec, decode_payloads, encode_payloads
 from adapters.roster import Roster
 from adapters.settings import Settings
 from adapters.store.opening import Store, open_store
 from adapters.wiring import connect_temporal, open_chain
 from api import errors
+from api.addresses import Addresses
 from api.auth import Authenticator, RateLimiter
 from api.commands import Commands
 from api.envelope import Envelope
 from api.http import accounts, catalogue, codec, docs, health, quotes, withdrawals
+from api.http import addresses as addresses_page
 from api.http.door import Door, Json, Payloads
 from api.http.withdrawals import order_of
 from api.metrics import Metrics
 from api.networks import Networks
 from api.openapi import VERSION, describe
-from domain.asset import Asset
 from domain.errors import Unavailable
-from domain.network import Network
-from domain.ports import Chain, Views
+from domain.ports import Chain
 from domain.withdrawal import workflow_id
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (withdrawals.router, quotes.router, accounts.router, catalogue.router, health.router, codec.router)
-# The pure rule of each family of networks; nothing is asked of a node.
-ADDRESS_RULES: Mapping[str, Callable[[str, Network, Collection[str], Collection[str]], str]] = {
-    "bitcoin": lambda text, network, _, ours: bitcoin_address.check(
-        text, network=network.id, chain_id=network.chain_id, ours=ours
-    ),
-    "evm": lambda text, network, contracts, ours: evm_address.check(
-        text, network=network.id, token_contracts=contracts, ours=ours
-    ),
-    "tron": lambda text, network, contracts, ours: tron_address.check(
-        text, network=network.id, token_contracts=contracts, ours=ours
-    ),
-}
+ROUTERS = tuple(page.router for page in (withdrawals, quotes, addresses_page, accounts, catalogue, health, codec))
 STRANGERS_PER_MINUTE = 300
-OWN_ADDRESSES_S = 10.0
 Opener = Callable[[Metrics], AbstractAsyncContextManager[Door]]
 
 
@@ -135,14 +118,14 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
             store.views,
             partial(order_of, shelf),
         )
-        addresses = Addresses(shelf, store.views)
+        addresses = Addresses(shelf, store.views, store.address_book, RULES)
         chains = await held.enter_async_context(open_chains(settings, shelf, store))
         door = Door(
             books=store.books,
             views=store.views,
             stories=stories,
             catalogue=shelf,
-            check_address=addresses.check,
+            addresses=addresses,
             networks=Networks(chains, addresses.hot_wallet),
             authenticator=Authenticator(store.keys),
             rate=RateLimiter(settings.api_rate_per_minute),
@@ -185,48 +168,3 @@ def history_url(settings: Settings, withdrawal_id: str) -> str:
     """Where people read the workflow of a withdrawal."""
     story = quote(workflow_id(withdrawal_id), safe="")
     return f"{settings.temporal_ui.rstrip('/')}/namespaces/{settings.temporal_namespace}/workflows/{story}"
-
-
-class Addresses:
-    """Which recipients a network can pay. Our own wallets are not among them; they are read from the store."""
-
-    def __init__(self, shelf: Catalogue, views: Views) -> None:
-        self._shelf = shelf
-        self._views = views
-        self._contracts = frozenset(a.contract.lower() for a in shelf.assets.values() if a.contract)
-        self._ours: frozenset[str] = frozenset()
-        self._wallets: Mapping[str, str] = {}
-
-    def hot_wallet(self, network: str) -> str | None:
-        return self._wallets.get(network)
-
-    def check(self, text: str, asset: Asset) -> str:
-        """The canonical form. Raises Refused ADDRESS_*."""
-        network = self._shelf.networks[asset.network]
-        return ADDRESS_RULES[network.family](text, network, self._contracts, self._ours)
-
-    @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
-        """Keeps our own addresses up to date. The signer refuses them again by itself."""
-        await self._read()
-        task = asyncio.create_task(self._follow())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(OWN_ADDRESSES_S)
-            await self._read()
-
-    async def _read(self) -> None:
-        try:
-            wallets = await self._views.wallets()
-        except Unavailable as error:
-            log.warning("our own addresses stay as they were: %s", error)
-            return
-        self._ours = frozenset(wallet.address.lower() for wallet in wallets)
-        self._wallets = {wallet.network: wallet.address for wallet in wallets}

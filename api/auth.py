@@ -40,11 +40,22 @@ class Permission(StrEnum):
     WITHDRAWAL_REQUEST = "withdrawal:request"
     WITHDRAWAL_CANCEL = "withdrawal:cancel"
     WITHDRAWAL_DECIDE = "withdrawal:decide"
+    ADDRESS_READ = "address:read"
+    ADDRESS_KEEP = "address:keep"
     PAYLOAD_READ = "payload:read"
 
 
-_READING = frozenset({Permission.CATALOGUE_READ, Permission.BALANCE_READ, Permission.WITHDRAWAL_READ})
-_ASKING = frozenset({Permission.WITHDRAWAL_QUOTE, Permission.WITHDRAWAL_REQUEST, Permission.WITHDRAWAL_CANCEL})
+_READING = frozenset(
+    {Permission.CATALOGUE_READ, Permission.BALANCE_READ, Permission.WITHDRAWAL_READ, Permission.ADDRESS_READ}
+)
+_ASKING = frozenset(
+    {
+        Permission.WITHDRAWAL_QUOTE,
+        Permission.WITHDRAWAL_REQUEST,
+        Permission.WITHDRAWAL_CANCEL,
+        Permission.ADDRESS_KEEP,
+    }
+)
 # Nobody both asks and decides by role; the roster's signatures hold that line again behind us.
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.CLIENT: _READING | _ASKING,

@@ -124,6 +124,13 @@ class Metrics:
             "strongroom_metrics_store_unread", "Scrapes that could not read the store.", registry=self.registry
         )
 
+        self.refused_recipients = Counter(
+            "strongroom_refused_recipients",
+            "Withdrawals refused for what the address book or a node knows of their recipient.",
+            ("code",),
+            registry=self.registry,
+        )
+
     def watch(self, views: Views, assets: Mapping[str, Asset]) -> None:
         """From now on the money is read from `views`; said once, when the application starts."""
         self.money = self.money or MoneyMetrics(self.registry, views, assets)

@@ -62,6 +62,53 @@ class WithdrawalRequest(Sent):
     ] = None
 
 
+AddressIn = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=_NAME,
+        description="As somebody wrote it; it is never repeated in an error.",
+        examples=["0x52908400098527886E0F7030069857D2E4169EE7"],
+    ),
+]
+BookOf = Annotated[
+    AccountIn | None, Field(description="Whose address book: staff must say it, a client's key knows it.")
+]
+
+
+class AddressCheck(Sent):
+    """An address to be checked for one asset on one network; staff may leave the account out, and the address book
+    with it.
+    """
+
+    network: NetworkIn
+    asset: AssetIn
+    address: AddressIn
+    memo: Annotated[str | None, Field(max_length=256, description="Memo or tag, where somebody gave one.")] = None
+    account: BookOf = None
+
+
+class AddressAdded(Sent):
+    """An address for the book."""
+
+    network: NetworkIn
+    address: AddressIn
+    label: Annotated[str, Field(min_length=1, max_length=64, pattern=_NAME, examples=["our desk at the bank"])]
+    although_alike: Annotated[
+        bool, Field(description="Keep it although it looks like another entry: every character was compared.")
+    ] = False
+    account: BookOf = None
+
+
+class AddressKept(Sent):
+    account: BookOf = None
+
+
+class AddressQuery(Sent):
+    account: BookOf = None
+
+
 class QuoteRequest(Sent):
     network: NetworkIn
     asset: AssetIn
@@ -244,6 +291,41 @@ class Quote(BaseModel):
     ]
     eta_seconds: Annotated[int, Field(description="From broadcast to final, if nobody has to approve.")]
     expires_at: datetime
+
+
+class Lookalike(BaseModel):
+    id: str
+    label: str
+
+
+class AddressVerdict(BaseModel):
+    """`code` and `detail` say why it is not valid. `also_valid_on`: networks on which the same text can be paid too, so
+    make sure of the network. `lookalike_of`: the entry of the address book that it looks like and is not.
+    """
+
+    network: str
+    asset: str
+    valid: bool
+    address: Annotated[str | None, Field(description="In the network's canonical form.")]
+    code: str | None
+    detail: str | None
+    also_valid_on: list[str]
+    lookalike_of: Lookalike | None
+
+
+class AddressEntry(BaseModel):
+    id: str
+    account: str
+    network: str
+    address: str
+    label: str
+    added_at: datetime
+    retired_at: datetime | None
+
+
+class AddressBook(BaseModel):
+    account: str
+    items: list[AddressEntry]
 
 
 class BalanceItem(BaseModel):

@@ -554,3 +554,43 @@ class Views(Protocol):
         ...
 
     async def mark_started(self, withdrawal_id: str) -> None: ...
+
+
+# ---------------------------------------------------------------- address book
+@dataclass(frozen=True, slots=True)
+class AddressEntry:
+    """An address that an account keeps under a name. In force until it is retired; its row stays for ever."""
+
+    id: str
+    account: str
+    network: str
+    address: str
+    label: str
+    added_at: datetime
+    retired_at: datetime | None
+
+
+class AddressBook(Protocol):
+    """Each account's own addresses. Every method raises Unavailable when the store does not answer."""
+
+    async def add(
+        self, account: str, network: str, address: str, label: str, actor: str, now: datetime
+    ) -> AddressEntry:
+        """Keeps a canonical address; again, it takes the new label. Raises Refused ACCOUNT_UNKNOWN,
+        ADDRESS_BOOK_FULL.
+        """
+        ...
+
+    async def retire(self, account: str, entry: str, actor: str, now: datetime) -> AddressEntry | None:
+        """Takes an entry back; a repeat changes nothing. None when the account has no such entry."""
+        ...
+
+    async def entries(self, account: str) -> Sequence[AddressEntry]:
+        """Those in force, the oldest first."""
+        ...
+
+    async def resembled(self, account: str, address: str) -> AddressEntry | None:
+        """An entry in force that a person would take `address` for, on whatever network; None too when `address` is
+        itself in the book.
+        """
+        ...

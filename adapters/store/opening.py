@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from adapters.catalogue import Catalogue
+from adapters.store.address_book import PostgresAddressBook
 from adapters.store.books import PostgresBooks
 from adapters.store.coins import PostgresCoins
 from adapters.store.database import Database, open_database
@@ -15,12 +16,13 @@ from domain.ports import Roster
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Books, views, keys and coins of one database."""
+    """Books, views, keys, address books and coins of one database."""
 
     database: Database
     books: PostgresBooks
     views: PostgresViews
     keys: ApiKeys
+    address_book: PostgresAddressBook
 
     def coins(self, network: str) -> PostgresCoins:
         """The coins of our wallets on one network."""
@@ -32,4 +34,4 @@ async def open_store(dsn: str, catalogue: Catalogue, roster: Roster, pool_max: i
     """The store at `dsn` (postgresql://...). Connects when first used; raises Unavailable then, never here."""
     async with open_database(dsn, pool_max) as database:
         books, views = PostgresBooks(database, catalogue, roster), PostgresViews(database, catalogue)
-        yield Store(database, books, views, ApiKeys(database))
+        yield Store(database, books, views, ApiKeys(database), PostgresAddressBook(database))

@@ -59,6 +59,7 @@ APPEND_ONLY = (
     "wallet_event",
     "coin_fact",
     "slot_input",
+    "address_event",
 )
 
 
@@ -493,6 +494,34 @@ slot_input = Table(
     UniqueConstraint("network", "outpoint"),
     ForeignKeyConstraint(["network", "outpoint"], ["coin.network", "coin.outpoint"]),
     CheckConstraint("units > 0", name="units"),
+)
+
+# ---------------------------------------------------------------- address books
+address_entry = Table(
+    "address_entry",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", ForeignKey("client.name"), nullable=False),
+    Column("network", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("ends", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("added_at", AT, nullable=False),
+    Column("retired_at", AT),
+    CheckConstraint("length(label) BETWEEN 1 AND 64", name="label"),
+    Index(None, "account", "ends"),
+)
+
+address_event = Table(
+    "address_event",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("entry_id", ForeignKey("address_entry.id"), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", AT, nullable=False),
+    _one_of("what", ("ADDED", "RETIRED")),
 )
 
 # ---------------------------------------------------------------- access

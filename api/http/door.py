@@ -11,13 +11,13 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from adapters.catalogue import Catalogue
+from api.addresses import Addresses
 from api.auth import Authenticator, Permission, Principal, RateLimiter, check_allowed, permission_of
 from api.commands import Stories
 from api.errors import Invalid
 from api.http.body import StrictRequest, is_json
 from api.metrics import Metrics
 from api.networks import Networks
-from domain.asset import Asset
 from domain.errors import Refused
 from domain.ports import Books, Views
 
@@ -42,7 +42,7 @@ class Door:
     views: Views
     stories: Stories
     catalogue: Catalogue
-    check_address: Callable[[str, Asset], str]
+    addresses: Addresses
     networks: Networks
     authenticator: Authenticator
     rate: RateLimiter

@@ -39,7 +39,7 @@ async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
     account = account_for(who, body.account)
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
-    recipient = None if body.recipient is None else door.check_address(body.recipient, asset)
+    recipient = None if body.recipient is None else door.addresses.check(body.recipient, asset)
     cost = await door.networks.cost(amount, recipient)
     fee = withdrawal_fee(door.catalogue.policy, amount)
     now = door.now()

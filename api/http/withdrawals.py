@@ -72,6 +72,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "IDEMPOTENCY_IN_PROGRESS",
         "CLIENT_REF_TAKEN",
         "QUOTE_EXPIRED",
+        "ADDRESS_LOOKALIKE",
         "VALIDATION",
         "AMOUNT_NOT_STRING",
         "AMOUNT_BELOW_MINIMUM",
@@ -88,7 +89,7 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     door.stories.check_up()
     account = account_for(who, body.account)
     asked = await _asked(door, who, account, body)
-    await _inspect(door, asked)
+    await _check_recipient(door, asked)
     receipt = await door.books.request_withdrawal(
         BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, body.quote_id)
     )
@@ -106,7 +107,7 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
     """The withdrawal the body means, checked as far as one can without the books."""
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
-    recipient = door.check_address(body.recipient, asset)
+    recipient = door.addresses.check(body.recipient, asset)
     if body.quote_id is None:
         fee = withdrawal_fee(door.catalogue.policy, amount)
     else:
@@ -124,12 +125,16 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
     )
 
 
-async def _inspect(door: Door, asked: Withdrawal) -> None:
-    """Asks a node about the recipient. What was accepted once stays so: its repeat hears of the withdrawal."""
+async def _check_recipient(door: Door, asked: Withdrawal) -> None:
+    """What only the address book and a node know of the recipient. What was accepted once stays so: its repeat hears of
+    the withdrawal. Raises Refused ADDRESS_LOOKALIKE, ADDRESS_CONTRACT.
+    """
     try:
+        await door.addresses.check_lookalike(asked.account, asked.recipient)
         await door.networks.inspect(asked.recipient, door.catalogue.assets[asked.asset])
-    except Refused:
-        if await door.views.withdrawal_by_ref(asked.account, asked.client_ref) is None:
+    except Refused as refusal:
+        if await door.views.withdrawal(asked.id, asked.account) is None:
+            door.metrics.refused_recipients.labels(refusal.code).inc()
             raise
 
 

@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from adapters.catalogue import load
+from adapters.chains.addresses import RULES
 from adapters.store.opening import open_store
-from api.app import Addresses, build
+from api.addresses import Addresses
+from api.app import build
 from api.auth import Authenticator, RateLimiter
 from api.commands import Health
 from api.http.door import Door, Payloads
@@ -44,14 +46,14 @@ def ours() -> FastAPI:
 async def _open(metrics: Metrics) -> AsyncIterator[Door]:
     shelf = load("devnet")
     async with open_store(os.environ[DSN], shelf, Nobody(), POOL) as store:
-        addresses = Addresses(shelf, store.views)
+        addresses = Addresses(shelf, store.views, store.address_book, RULES)
         async with addresses.followed():
             yield Door(
                 books=store.books,
                 views=store.views,
                 stories=ElsewhereStories(),
                 catalogue=shelf,
-                check_address=addresses.check,
+                addresses=addresses,
                 networks=Networks({}, addresses.hot_wallet),
                 authenticator=Authenticator(store.keys),
                 rate=RateLimiter(10**9),

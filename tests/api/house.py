@@ -11,8 +11,10 @@ import httpx
 from fastapi import FastAPI
 
 from adapters.catalogue import Catalogue, load
+from adapters.chains.addresses import RULES
 from adapters.store.opening import Store, open_store
-from api.app import Addresses, build
+from api.addresses import Addresses
+from api.app import build
 from api.auth import Authenticator, RateLimiter
 from api.http.door import Door, Payloads
 from api.metrics import Metrics
@@ -127,14 +129,14 @@ async def open_house(
 
         @asynccontextmanager
         async def open_(metrics: Metrics) -> AsyncIterator[Door]:
-            addresses = Addresses(catalogue, store.views)
+            addresses = Addresses(catalogue, store.views, store.address_book, RULES)
             async with addresses.followed():
                 yield Door(
                     books=wrap(store.books),
                     views=store.views,
                     stories=stories,
                     catalogue=catalogue,
-                    check_address=addresses.check,
+                    addresses=addresses,
                     networks=Networks({} if chain is None else {"ethereum": chain}, addresses.hot_wallet),
                     authenticator=Authenticator(store.keys),
                     rate=RateLimiter(per_minute),

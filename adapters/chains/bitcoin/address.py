@@ -14,6 +14,7 @@ from btclib.b32 import witness_from_address
 from btclib.exceptions import BTClibValueError
 from btclib.script.script_pub_key import ScriptPubKey
 
+from adapters.chains.shapes import elsewhere
 from domain.errors import Refused
 
 # A chain is named by the last four bytes of its first block's hash.
@@ -24,13 +25,6 @@ _TEST_CHAINS = (0xD77F4943, 0xDA8BF043, 0x3BEE1EF6)  # testnet 3, testnet 4, sig
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 _BECH32 = re.compile(r"(bc|tb|bcrt)1[0-9a-z]{6,87}", re.IGNORECASE | re.ASCII)
 _BASE58CHECK = re.compile(rf"[123mn]{_BASE58}{{25,34}}")
-# What people paste by mistake, by the shape of the text: the network is only named, never believed.
-_ELSEWHERE = (
-    ("an EVM network", re.compile(r"0x[0-9a-fA-F]{40}")),
-    ("TRON", re.compile(rf"T{_BASE58}{{33}}|41[0-9a-fA-F]{{40}}")),
-    ("Litecoin", re.compile(rf"ltc1[02-9ac-hj-np-z]{{8,87}}|[LM]{_BASE58}{{26,33}}")),
-    ("Bitcoin Cash", re.compile(r"(bitcoincash:)?[qp][02-9ac-hj-np-z]{41}")),
-)
 _FIELD = 2**256 - 2**32 - 977  # the field of secp256k1
 
 
@@ -160,14 +154,8 @@ def _wrong_chain(name: str, network: str) -> Refused:
 
 
 def _malformed(text: str, forms: _Forms, network: str) -> Refused:
-    for name, shape in _ELSEWHERE:
-        if shape.fullmatch(text):
-            return Refused(
-                "ADDRESS_WRONG_NETWORK",
-                f"This looks like an address of {name}; choose that network, or write one of {network}.",
-                network=network,
-                looks_like=name,
-            )
+    if foreign := elsewhere(text, network, "Bitcoin"):
+        return foreign
     hint = " Leave out what comes before and after the address itself." if text.lower().startswith("bitcoin:") else ""
     return Refused(
         "ADDRESS_MALFORMED", f"Write the address as {forms.hrp}1... (bech32) or in Base58Check.{hint}", network=network

@@ -6,16 +6,10 @@ from collections.abc import Collection
 
 from eth_utils.address import to_checksum_address
 
+from adapters.chains.shapes import elsewhere
 from domain.errors import Refused
 
 _EVM = re.compile(r"0x[0-9a-fA-F]{40}")
-_BASE58 = "[1-9A-HJ-NP-Za-km-z]"
-# What people paste by mistake, by the shape of the text: the network is only named, never believed.
-_ELSEWHERE = (
-    ("TRON", re.compile(rf"T{_BASE58}{{33}}|41[0-9a-fA-F]{{40}}")),
-    ("Bitcoin", re.compile(r"(bc|tb|bcrt)1[02-9ac-hj-np-z]{8,87}", re.IGNORECASE)),
-    ("Bitcoin", re.compile(rf"[123mn]{_BASE58}{{25,34}}")),
-)
 _PRECOMPILES = frozenset(range(0x1, 0x12)) | {0x100}  # Osaka: 0x1..0x11, and P256VERIFY of EIP-7951
 
 
@@ -61,13 +55,7 @@ def unused() -> str:
 
 
 def _malformed(text: str, network: str) -> Refused:
-    for name, shape in _ELSEWHERE:
-        if shape.fullmatch(text):
-            return Refused(
-                "ADDRESS_WRONG_NETWORK",
-                f"This looks like an address of {name}; choose that network, or write one of {network}.",
-                network=network,
-                looks_like=name,
-            )
+    if foreign := elsewhere(text, network, "an EVM network"):
+        return foreign
     hint = " Names are not looked up." if text.endswith(".eth") else ""
     return Refused("ADDRESS_MALFORMED", f"Write the address as 0x and 40 hexadecimal digits.{hint}", network=network)

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Collection
 
+from adapters.chains.shapes import elsewhere
 from domain.errors import Refused
 
 PREFIX = b"\x41"
@@ -16,13 +17,6 @@ _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 _TRON = re.compile(rf"T{_BASE58}{{33}}")
 _HEX_FORM = re.compile(r"(0x)?41[0-9a-fA-F]{40}")
-# What people paste by mistake, by the shape of the text: the network is only named, never believed.
-_ELSEWHERE = (
-    ("an EVM network", re.compile(r"0x[0-9a-fA-F]{40}")),
-    ("Bitcoin", re.compile(r"(bc|tb|bcrt)1[02-9ac-hj-np-z]{8,87}", re.IGNORECASE)),
-    ("an old TRON test network", re.compile(rf"27{_BASE58}{{33}}")),
-    ("Bitcoin", re.compile(rf"[123mn]{_BASE58}{{25,34}}")),
-)
 _SYSTEM_BELOW = 0x20000  # nobody has a key for the zero address and the precompiled contracts (0x1..0x9, 0x1000001..)
 _PRECOMPILES = range(0x1000000, 0x1000020)
 
@@ -102,14 +96,8 @@ def _malformed(text: str, network: str) -> Refused:
             "This is the hexadecimal form of an address, which has no checksum; write the form that begins with T.",
             network=network,
         )
-    for name, shape in _ELSEWHERE:
-        if shape.fullmatch(text):
-            return Refused(
-                "ADDRESS_WRONG_NETWORK",
-                f"This looks like an address of {name}; choose that network, or write one of {network}.",
-                network=network,
-                looks_like=name,
-            )
+    if foreign := elsewhere(text, network, "TRON"):
+        return foreign
     return Refused(
         "ADDRESS_MALFORMED", "Write the address as T and 33 letters and digits (Base58Check).", network=network
     )
