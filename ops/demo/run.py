@@ -30,6 +30,7 @@ from ops.devnet.stack import RunningStack, Stack, open_stack
 KILL_PAUSE_S = 2.0
 QUIET_LOOKS_MAX = 600
 EXTRA_WHILE_KILLING = 8
+NOT_YET_PLANNED = ("", Stage.REQUESTED, Stage.REFERRED, Stage.QUEUED)
 
 
 @dataclass(slots=True)
@@ -84,15 +85,15 @@ async def run(settings: Settings, console: Console, kill: Sequence[str] = ()) ->
 
 async def _play_all(showing: Showing, cast: Cast, stack: Stack | RunningStack, kill: Sequence[str]) -> list[str]:
     """Plays every case: all at once or, while parts are killed, begun one by one so that each kill hits some. Those of
-    a batch begin first, and the others when these are queued, so that they come close together on a busy machine too.
+    a batch begin last, when the others are on their way, so that they come close together on a busy machine too.
     """
     killing = asyncio.create_task(_kill_each(showing, stack, kill))
     spread_s = KILL_PAUSE_S * len(kill) / max(1, len(showing.cases))
     plays: list[asyncio.Task[None]] = []
-    batch = [case for case in showing.cases if case.title == BATCH_TITLE]
-    for case in sorted(showing.cases, key=lambda case: case.title != BATCH_TITLE):
-        if len(plays) == len(batch) and not kill:
-            await _until_queued(batch, plays)
+    others = [case for case in showing.cases if case.title != BATCH_TITLE]
+    for case in sorted(showing.cases, key=lambda case: case.title == BATCH_TITLE):
+        if len(plays) == len(others) and not kill:
+            await _until_on_their_way(others, plays)
         plays.append(asyncio.create_task(play(case, cast)))
         await asyncio.sleep(spread_s)
     ended = await asyncio.gather(*plays, killing, return_exceptions=True)
@@ -102,10 +103,10 @@ async def _play_all(showing: Showing, cast: Cast, stack: Stack | RunningStack, k
     return [str(error) for error in ended if isinstance(error, WentWrong)]
 
 
-async def _until_queued(batch: Sequence[Case], plays: Sequence[asyncio.Task[None]]) -> None:
-    """Until each of the batch is queued, or has ended otherwise."""
+async def _until_on_their_way(cases: Sequence[Case], plays: Sequence[asyncio.Task[None]]) -> None:
+    """Until each of the cases is planned, or has ended otherwise."""
     for _ in range(QUIET_LOOKS_MAX):
-        waiting = [case for case in batch if case.stage in ("", Stage.REQUESTED)]
+        waiting = [case for case in cases if case.stage in NOT_YET_PLANNED]
         if not waiting or all(task.done() for task in plays):
             return
         await asyncio.sleep(0.1)

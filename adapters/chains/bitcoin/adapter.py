@@ -50,6 +50,7 @@ class BitcoinChain:
         self._lookout = Lookout(nodes, coins, self._follow)
         self._step = markets.STEP_MIN
         self._previous: dict[str, bytes] = {}
+        self._scanning = asyncio.Lock()
 
     @property
     def network(self) -> Network:
@@ -122,7 +123,8 @@ class BitcoinChain:
 
     async def balance(self, asset: Asset, address: str) -> Amount:
         """From the nodes' own sets of unspent outputs, which takes them minutes on the main chain."""
-        return Amount(min([await unspent_units(node, address) for node in self._nodes.each]), asset)
+        async with self._scanning:  # a node reads its set for one at a time
+            return Amount(min([await unspent_units(node, address) for node in self._nodes.each]), asset)
 
     async def head(self) -> int:
         [height] = await self._nodes.ask(Call("getblockcount"))

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from adapters.chains.evm import address, replies, tx
 from adapters.chains.evm.look import Lookout
 from adapters.chains.evm.receipts import number
-from adapters.chains.evm.rpc import Answer, Call, Nodes, NodeSaysNo, NodeSilent, open_nodes
+from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo, open_nodes
+from adapters.chains.nodes import Answer, NodeSilent
 from domain import fee as fees
 from domain.asset import Asset
 from domain.coin import Coin

@@ -5,13 +5,13 @@ never like a stranger's. A receipt counts when its block is canonical by its has
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
 
 from adapters.chains.evm.receipts import Expected, expected, number, read_inclusion
-from adapters.chains.evm.rpc import Answer, Call, Nodes, NodeSaysNo, NodeSilent
+from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo
+from adapters.chains.nodes import Answer, NodeSilent, Shared, why_silent
 from domain.asset import Asset
 from domain.errors import Unavailable
 from domain.money import Amount
@@ -19,33 +19,6 @@ from domain.network import Network
 from domain.payout import Facts, Inclusion, Sighting, Slot, Version
 
 SEEN_MAX = 4096
-T = TypeVar("T")
-
-
-class Shared(Generic[T]):
-    """A read that all who wait for it share. Whoever asks gets a value whose reading began after they asked."""
-
-    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
-        self._read = read
-        self._lock = asyncio.Lock()
-        self._begun = 0
-        self._done = 0
-        self._outcome: T | Unavailable | None = None
-
-    async def __call__(self) -> T:
-        ticket = self._begun + 1
-        async with self._lock:
-            if self._done < ticket:
-                self._begun += 1
-                try:
-                    self._outcome = await self._read()
-                except Unavailable as error:
-                    self._outcome = error
-                self._done = self._begun
-            if isinstance(self._outcome, Unavailable):
-                raise self._outcome
-            assert self._outcome is not None
-            return self._outcome
 
 
 @dataclass(slots=True)
@@ -121,7 +94,7 @@ class Lookout:
         said = await self._nodes.ask_all(*calls)
         rows = [_quantities(answers) for answers in said]
         if all(row is None for row in rows):
-            raise _silence(said)
+            raise why_silent(said)
         tagged = _column(rows, 2) if self._network.tells_finalized else []
         return Pulse(heads=_column(rows, 0), finalized=tagged, latest=_column(rows, 1))
 
@@ -154,7 +127,7 @@ class Lookout:
         )
         views = [_view(answers, txids, heights, effect) for answers in first]
         if all(view is None for view in views):
-            raise _silence(first)
+            raise why_silent(first)
         claimed = {claim.block for view in views if view for claim in view.claims.values()}
         if missing := sorted(claimed - guesses):
             second = await self._nodes.ask_all(*_headers(missing))
@@ -265,11 +238,3 @@ def _quantities(answers: list[Answer] | NodeSilent) -> list[int] | None:
         return [number(answer["number"] if isinstance(answer, dict) else answer) for answer in answers]
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _silence(said: Sequence[list[Answer] | NodeSilent]) -> Unavailable:
-    """Why nothing can be said: the first node's own words."""
-    return next(
-        (answers for answers in said if isinstance(answers, NodeSilent)),
-        NodeSilent("NODE_GARBLED", "No node gave a usable answer."),
-    )

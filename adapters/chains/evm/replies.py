@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from adapters.chains.evm.rpc import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.evm.rpc import NodeSaysNo
+from adapters.chains.nodes import Answer, NodeSilent
 from domain.errors import Refused, Uncertain
 
 REASON_CHARS_MAX = 200

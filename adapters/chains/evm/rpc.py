@@ -5,11 +5,9 @@ not a lost transaction. A node's refusal of one call in a batch is that call's a
 reaches an error or a trace: providers put their keys there.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from random import SystemRandom
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,29 +15,21 @@ import aiohttp
 import orjson
 from opentelemetry import trace
 
-from domain.errors import Unavailable
+from adapters.chains import nodes as shared
+from adapters.chains.nodes import Answer, NodeSilent
 
 CALL_TIMEOUT_S = 5.0
-READ_TRIES = 3
-BACKOFF_FIRST_S = 0.1
 REPLY_BYTES_MAX = 16 * 2**20
 REFUSAL_CHARS_MAX = 300
 
 _tracer = trace.get_tracer("strongroom.chains.evm")
-_dice = SystemRandom()
 
 
-class NodeSilent(Unavailable):
-    """A node gave no usable answer: cut off, too slow, too busy, too big or garbled. What was told may have arrived."""
-
-
-class NodeSaysNo(Exception):
+class NodeSaysNo(shared.NodeSaysNo):
     """A node's JSON-RPC error: its number, its words, and the bytes a revert left behind (hex) if any."""
 
     def __init__(self, number: int, message: str, data: str | None = None) -> None:
-        super().__init__(f"{number}: {message}")
-        self.number = number
-        self.message = message
+        super().__init__(number, message)
         self.data = data
 
     @property
@@ -55,8 +45,7 @@ class Call:
     params: tuple[Any, ...] = ()
 
 
-# What one call came to: its JSON result, or the node's refusal of it.
-Answer: TypeAlias = Any
+Nodes: TypeAlias = shared.Nodes[Call]
 
 
 class Node:
@@ -140,93 +129,10 @@ def _answer(row: Any) -> Answer:
     return NodeSaysNo(int(error.get("code", 0)), message, data if isinstance(data, str) else None)
 
 
-class Nodes:
-    """All nodes of one network, read with failover or each in its own right."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        if not nodes:
-            raise ValueError("a network needs at least one node URL")
-        self._nodes = list(nodes)
-        self._preferred = 0
-
-    async def ask(self, *calls: Call) -> list[Answer]:
-        """A plain read: any node's answers will do. Raises NodeSilent once every node was asked READ_TRIES times."""
-        for attempt in range(READ_TRIES):
-            for turn in range(len(self._nodes)):
-                at = (self._preferred + turn) % len(self._nodes)
-                try:
-                    answers = await self._nodes[at].post(calls)
-                except NodeSilent as error:
-                    last = error
-                    continue
-                self._preferred = at
-                return answers
-            if attempt + 1 < READ_TRIES:
-                await _back_off(attempt)
-        raise last
-
-    async def ask_all(self, *calls: Call) -> list[list[Answer] | NodeSilent]:
-        """The same read of every node, in the order of the nodes: its answers, or why there are none."""
-        return await asyncio.gather(*(_ask_one(node, calls) for node in self._nodes))
-
-    async def ask_every(self, *calls: Call) -> list[list[Answer]]:
-        """A quorum read: every node's answers. Raises NodeSilent when a single one is missing."""
-        said = await self.ask_all(*calls)
-        for answers in said:
-            if isinstance(answers, NodeSilent):
-                raise answers
-        return [answers for answers in said if not isinstance(answers, NodeSilent)]
-
-    async def tell(self, call: Call, grace_s: float) -> list[Answer | NodeSilent]:
-        """Says `call` once to every node. Once one of them agreed, the others have `grace_s` more to answer; who has
-        not answered by then counts as silent.
-        """
-        tasks = [asyncio.create_task(_tell_one(node, call)) for node in self._nodes]
-        try:
-            waiting = set(tasks)
-            agreed = False
-            while waiting:
-                done, waiting = await asyncio.wait(
-                    waiting, timeout=grace_s if agreed else None, return_when=asyncio.FIRST_COMPLETED
-                )
-                if agreed and not done:
-                    break
-                agreed = agreed or any(not isinstance(task.result(), NodeSaysNo | NodeSilent) for task in done)
-            late = NodeSilent("NODE_SILENT", "The node did not answer while another one already had.")
-            return [task.result() if task.done() else late for task in tasks]
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _ask_one(node: Node, calls: Sequence[Call]) -> list[Answer] | NodeSilent:
-    """One node's answers; a quick failure is tried once more, a slow one is not waited for twice."""
-    for attempt in range(2):
-        try:
-            return await node.post(calls)
-        except NodeSilent as error:
-            if attempt or error.code == "NODE_SLOW":
-                return error
-            await _back_off(attempt)
-    raise AssertionError("unreachable")
-
-
-async def _tell_one(node: Node, call: Call) -> Answer | NodeSilent:
-    try:
-        [answer] = await node.post([call])
-        return answer
-    except NodeSilent as error:
-        return error
-
-
-async def _back_off(attempt: int) -> None:
-    await asyncio.sleep(BACKOFF_FIRST_S * 2**attempt * _dice.uniform(0.5, 1.0))
-
-
 @asynccontextmanager
 async def open_nodes(urls: Sequence[str], chain_id: int, timeout_s: float = CALL_TIMEOUT_S) -> AsyncIterator[Nodes]:
     """Nodes on one shared connection pool; nothing is sent before the first call."""
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     headers = {"content-type": "application/json"}
     async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
-        yield Nodes([Node(url, chain_id, session) for url in urls])
+        yield shared.Nodes([Node(url, chain_id, session) for url in urls])

@@ -48,6 +48,7 @@ FLAGS = (
     "-natpmp=0",
     f"-whitelist=noban@{HOST}",  # two nodes of ours tell each other at once, without the usual delay
 )
+SUPERVISED_FLAGS = ("-printtoconsole=1", "-nodebuglogfile")  # its words go where those of all parts go
 KNOTS_FLAGS = ("-corepolicy=1",)  # relay as Bitcoin Core does
 
 
@@ -92,7 +93,7 @@ def part(name: str, binary: Path, folder: NodeFolder, ports: Sequence[int]) -> P
 
     return Part(
         name=name,
-        argv=command(binary, folder, rpc_port, peer_port),
+        argv=(*command(binary, folder, rpc_port, peer_port), *SUPERVISED_FLAGS),
         prepare=lambda: asyncio.to_thread(folder.prepare),
         ready=ready,
         grace_s=STOP_GRACE_S,

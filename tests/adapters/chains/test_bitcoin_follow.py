@@ -26,6 +26,7 @@ from tests.adapters.chains.bitcoin_world import (
     Key,
     LocalBitcoin,
     bitcoin_world,
+    draft_on_pool,
     payment,
     slot_of,
 )
@@ -106,6 +107,17 @@ async def test_the_same_holds_of_the_coins_in_the_store(world: BitcoinWorld, dat
             free = await stored.free(world.wallet, 10**9)
             assert {coin.outpoint: int(coin.units) for coin in free} == await world.really_unspent()
             await happens(world)
+
+
+async def test_a_coin_that_was_made_and_spent_in_blocks_read_together_is_gone(world: BitcoinWorld) -> None:
+    await follow(world)
+    await world.fill(1, confirmations=1)
+    handed_on = slot_of(world.wallet, world.purse[-1:], [payment()])
+    spend = world.sign(await draft_on_pool(world, handed_on, Fee(0, 10, 0)), 1)
+    await world.node.mine_exactly([spend.raw.removeprefix("0x")])
+    await follow(world)
+    assert handed_on.scarce not in world.coins.unspent(world.wallet)
+    assert world.coins.unspent(world.wallet) == await world.really_unspent()
 
 
 async def test_a_reorganisation_below_what_is_final_stops_everything_and_changes_nothing(world: BitcoinWorld) -> None:

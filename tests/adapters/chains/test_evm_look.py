@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from adapters.chains.evm.look import Lookout, Shared
+from adapters.chains.evm.look import Lookout
 from adapters.chains.evm.receipts import TRANSFER_TOPIC
 from adapters.chains.evm.rpc import open_nodes
+from adapters.chains.nodes import Shared
 from domain.errors import Unavailable
 from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version
 from tests.adapters.chains.scripted import CHAIN_ID, Said, ScriptedNode, serving

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from adapters.chains import nodes as shared
 from adapters.chains.evm import rpc
 from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo, NodeSilent, open_nodes
 from tests.adapters.chains.scripted import CHAIN_ID, Said, ScriptedNode, serving
@@ -65,7 +66,7 @@ async def test_a_read_of_broken_nodes_ends_after_a_few_tries(kind: str) -> None:
     async with speaking_to(only, timeout_s=0.1) as nodes:
         with pytest.raises(NodeSilent) as error:
             await nodes.ask(HEAD)
-    assert len(only.asked) <= 2 * rpc.READ_TRIES
+    assert len(only.asked) <= 2 * shared.READ_TRIES
     assert error.value.facts["node"] == only.url.removeprefix("http://")
 
 
