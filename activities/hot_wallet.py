@@ -24,6 +24,8 @@ from domain.ports import Books, Chain, OpenSlot, PayoutItem, PlanRefusal, Wallet
 SERVE_MIN = 10
 LOOK_S = 2
 SWEEP_S = 15
+# A story that this desk saw begin is looked for again after this: somebody may have terminated its workflow.
+LOOK_FOR_STORY_S = 60
 WAIT_MAX_S = 5
 OUTAGE_PAUSE_S = 1.0
 _WALLET_IS_FULL = frozenset({"IN_FLIGHT_FULL", "WALLET_HALTED"})
@@ -124,6 +126,7 @@ class _Desk:
         self._wallet = wallet
         self._network = chain.network
         self._waiting: dict[str, _Wait] = {}
+        self._believed: dict[str, datetime] = {}
         self._view: WalletView | None = None
         self._look_at = self._sweep_at = clock()
         self._planned = 0
@@ -177,13 +180,26 @@ class _Desk:
 
     # ------------------------------------------------------------ what is open
     async def _sweep(self) -> None:
-        """Every open slot has its payout running, whoever died in between."""
-        self._sweep_at = self._clock() + timedelta(seconds=SWEEP_S)
-        for open_slot in await self._books.open_slots(self._network.id, self._wallet):
+        """Every open slot has its story told, whoever died in between. Those begun a short while ago are believed to
+        be; of the others the books know only that they were planned.
+        """
+        now = self._clock()
+        self._sweep_at = now + timedelta(seconds=SWEEP_S)
+        opened = await self._books.open_slots(self._network.id, self._wallet)
+        believed_from = now - timedelta(seconds=LOOK_FOR_STORY_S)
+        still = {open_slot.slot.id for open_slot in opened}
+        self._believed = {id: at for id, at in self._believed.items() if id in still and at > believed_from}
+        for open_slot in opened:
+            if open_slot.slot.id in self._believed:
+                continue
             try:
-                await self._stories.begin_payout(await self._resumed(open_slot))
+                await self._begin(await self._resumed(open_slot), planned_before=True)
             except Refused as why:
                 self._waits(open_slot.slot.id, why)
+
+    async def _begin(self, order: PayoutOrder, *, planned_before: bool = False) -> None:
+        await self._stories.begin_payout(order, planned_before=planned_before)
+        self._believed[order.slot.id] = self._clock()
 
     async def _resumed(self, open_slot: OpenSlot) -> PayoutOrder:
         """The order of a slot that was planned before: at the fee last signed, else at today's."""
@@ -197,7 +213,7 @@ class _Desk:
         now = self._clock()
         self._waiting = {key: wait for key, wait in self._waiting.items() if wait.forget_at > now}
         limit = self._network.in_flight_max + len(self._waiting)
-        begun: list[asyncio.Task[bool]] = []
+        begun: list[asyncio.Task[None]] = []
         try:
             for item in await self._books.queued(self._network.id, self._wallet, limit):
                 wait = self._waiting.get(item.payment.withdrawal_id)
@@ -205,7 +221,7 @@ class _Desk:
                     continue
                 try:
                     order = await self._planned_slot(item)
-                    begun.append(asyncio.create_task(self._stories.begin_payout(order)))
+                    begun.append(asyncio.create_task(self._begin(order)))
                 except _Full:
                     break
                 except (Refused, Unavailable) as why:
@@ -228,7 +244,7 @@ class _Desk:
         self._waiting.pop(item.payment.withdrawal_id, None)
         return PayoutOrder(slot, await self._chain.draft(slot, fee), (_shown(item),))
 
-    async def _begun(self, starts: list[asyncio.Task[bool]]) -> None:
+    async def _begun(self, starts: list[asyncio.Task[None]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""
         started = await asyncio.gather(*starts, return_exceptions=True)
         failed = [answer for answer in started if isinstance(answer, BaseException)]

@@ -31,6 +31,7 @@ from domain.withdrawal import ENDS, Stage, workflow_id
 from ops.bench.harness import PAIRS_MIN, Measured, Pair, interleave, report
 from ops.bench.noop import WORKFLOW_QUEUE, Noop
 from ops.demo.door import Door
+from ops.demo.evidence import history_length
 from ops.demo.story import NETWORKS, fresh_address
 from ops.devnet.anvil import ChainFolder, command
 from ops.devnet.household import Household
@@ -142,7 +143,7 @@ class Bench:
             assert view is not None
             assert view.slot_id is not None
             for workflow in (workflow_id(id_), payout_workflow_id(view.slot_id)):
-                total += (await self.client.get_workflow_handle(workflow).describe()).history_length
+                total += await history_length(self.client, workflow)
         return total / len(ids)
 
     async def wallet_events(self) -> int:

@@ -19,8 +19,7 @@ async def test_a_settlement_is_told_again_when_telling_failed(
     world: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
     order = await planned(world)
-    await world.books.store_version(order.version)
-    await world.books.record_broadcast(order.slot.id, order.version, datetime.now(UTC))
+    await world.books.begin_delivery(order.version, datetime.now(UTC))
     settlement = Settlement(order.slot, Final(order.version.txid, 1, "0x1", True, "1000"), datetime.now(UTC))
     settle: Any = BooksActivities(world.books, stories).settle
     stories.down = 1
@@ -41,4 +40,4 @@ async def test_resuming_a_wallet_sends_its_open_slots_to_look_again(
     resume: Any = BooksActivities(world.books, stories).resume_wallet
     await inside.run(resume, Resumption(ETHEREUM, world.wallet, "over", ("ann",), datetime.now(UTC)))
     assert world.halted() is None
-    assert stories.resumed == [order.slot.id]
+    assert stories.resumed == [order.slot]

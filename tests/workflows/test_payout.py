@@ -1,6 +1,7 @@
 """The promises of a slot's story: whatever the network, the signer or a worker does, nobody is paid twice."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -282,9 +283,9 @@ async def test_nodes_that_are_down_for_a_while_only_delay_it(slow_world: World) 
 
 
 async def test_books_that_break_after_their_commits_change_nothing(world: World) -> None:
-    for method in ("plan_slot", "store_version", "settle"):
+    for method in ("plan_slot", "begin_delivery", "settle"):
         world.books.lost_answers[method] = 1
-    world.books.failures["record_broadcast"] = [Uncertain("DATABASE_UNCERTAIN", "The answer to COMMIT was lost.")]
+    world.books.failures["begin_delivery"] = [Uncertain("DATABASE_UNCERTAIN", "The answer to COMMIT was lost.")]
     world.books.failures["record_facts"] = [Unavailable("DATABASE_UNAVAILABLE", "The database does not answer.")]
     async with world.at_work():
         await world.serve()
@@ -303,7 +304,7 @@ async def test_a_worker_that_dies_after_the_broadcast_is_replaced_and_nothing_is
     @activity.defn(name="deliver")
     async def dies(order: DeliverOrder) -> Delivery:
         """A worker killed between its broadcast and its first look: no heartbeat, no result, no goodbye."""
-        await world.books.store_version(order.version)
+        await world.books.begin_delivery(order.version, datetime.now(UTC))
         await world.chain.broadcast(order.version)
         fell_silent.set()
         activity.raise_complete_async()
