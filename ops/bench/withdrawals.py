@@ -73,19 +73,23 @@ class Ends:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[str, asyncio.Future[Stage]] = {}
+        self._asked = asyncio.Event()
 
     async def of(self, id_: str) -> Stage:
         """The stage it ended in. Raises TimeoutError after WAIT_MAX_S."""
         self._waiting[id_] = asyncio.get_running_loop().create_future()
+        self._asked.set()
         return await asyncio.wait_for(self._waiting[id_], WAIT_MAX_S)
 
     async def look(self) -> None:
         """Looks for ever: often for one, and seldom for many, whose ends come in a stream anyway."""
         ended = "SELECT id, stage FROM withdrawal WHERE id = ANY($1) AND stage = ANY($2)"
         while True:
-            if self._waiting:
-                for row in await self._database.fetch("ends", ended, list(self._waiting), [str(end) for end in ENDS]):
-                    self._waiting.pop(row["id"]).set_result(Stage(row["stage"]))
+            await self._asked.wait()
+            for row in await self._database.fetch("ends", ended, list(self._waiting), [str(end) for end in ENDS]):
+                self._waiting.pop(row["id"]).set_result(Stage(row["stage"]))
+            if not self._waiting:
+                self._asked.clear()
             await asyncio.sleep(min(LOOK_S * max(1, len(self._waiting)), LOOK_MAX_S))
 
 

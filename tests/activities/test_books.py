@@ -32,6 +32,19 @@ async def test_a_settlement_is_told_again_when_telling_failed(
     assert len(world.books.entries) == entries, "a second telling posts nothing"
 
 
+async def test_the_withdrawal_that_settles_its_own_slot_is_told_nothing(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    order = await planned(world)
+    await world.books.begin_delivery(order.version, datetime.now(UTC))
+    teller = order.slot.payments[0].withdrawal_id
+    final = Final(order.version.txid, 1, "0x1", True, "1000")
+    settle: Any = BooksActivities(world.books, stories).settle
+    (conclusion,) = await inside.run(settle, Settlement(order.slot, final, datetime.now(UTC), teller))
+    assert (conclusion.withdrawal_id, conclusion.stage) == (teller, Stage.SETTLED)
+    assert not stories.concluded
+
+
 async def test_resuming_a_wallet_sends_its_open_slots_to_look_again(
     world: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
