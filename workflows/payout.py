@@ -12,7 +12,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.stories import PayoutOrder
     from domain.payout import Final
-    from workflows.slot_story import SlotStory, Told
+    from workflows.slot_story import SlotStory
     from workflows.state import PayoutStatus
 
 
@@ -37,7 +37,7 @@ class PayoutWorkflow:
                     raise
 
     async def _story(self) -> Final:
-        told: Told = await self._slot.told()
+        told = await self._slot.tell()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return told.final
 

@@ -43,7 +43,7 @@ class SlotStory:
         self._teller = teller
         self._state = PayoutState()
 
-    async def told(self) -> Told:
+    async def tell(self) -> Told:
         """From the first signature on, to the end that the books took."""
         version = await self._signed(self._order.draft)
         while True:

@@ -131,35 +131,32 @@ class WithdrawalWorkflow:
         """Waits for the hot wallet, then tells the story of the slot that it planned. No timeout ends this: only proof,
         the word of whoever else tells that story, a look or a cancel does.
         """
-        state = self._state
-        state.stage = Stage.QUEUED
-        self._detail("the hot wallet pays it")
-        pauses = _pauses()
-        pause = next(pauses)
-        while state.plan is None:
+        state, pauses = self._state, _pauses()
+        state.stage, says = Stage.QUEUED, "the hot wallet pays it"
+        self._detail(says)
+        while True:
             try:
                 await workflow.wait_condition(
                     lambda: bool(state.plan or state.told or state.pleas),
-                    timeout=pause,
+                    timeout=next(pauses),
                     timeout_summary="next look at the books",
                 )
             except TimeoutError:
-                self._show(Stage.QUEUED, "the hot wallet pays it")
-                found, pause = await self._looked(), next(pauses)
+                self._show(Stage.QUEUED, says)
+                found = await self._looked()
             else:
-                if state.plan:
-                    break
+                if state.plan is not None:
+                    return await self._tell(state.plan)
                 found = state.told or await self._heed_pleas()
             if found.stage in ENDS:
                 return found
-        return await self._told(state.plan)
 
-    async def _told(self, plan: PayoutOrder) -> Conclusion:
+    async def _tell(self, plan: PayoutOrder) -> Conclusion:
         """Tells the slot's story. What anybody says meanwhile is looked up in the books, and answered."""
         state = self._state
         self._slot = SlotStory(plan, self._detail, self._order.id)
         self._show(Stage.PLANNED, "the hot wallet pays it")
-        story = asyncio.create_task(self._slot.told())
+        story = asyncio.create_task(self._slot.tell())
         while True:
             await workflow.wait_condition(lambda: story.done() or bool(state.told or state.pleas))
             if story.done():

@@ -24,7 +24,7 @@ from adapters.catalogue import FOLDER
 from adapters.settings import ROOT, Ports, Settings
 from adapters.store.database import Database
 from adapters.wiring import connect_temporal, open_store
-from domain.errors import Refused
+from domain.errors import Refused, Unavailable
 from domain.payout import hot_wallet_workflow_id, payout_workflow_id
 from domain.ports import Views
 from domain.withdrawal import ENDS, Stage, workflow_id
@@ -86,8 +86,9 @@ class Ends:
         ended = "SELECT id, stage FROM withdrawal WHERE id = ANY($1) AND stage = ANY($2)"
         while True:
             await self._asked.wait()
-            for row in await self._database.fetch("ends", ended, list(self._waiting), [str(end) for end in ENDS]):
-                self._waiting.pop(row["id"]).set_result(Stage(row["stage"]))
+            with contextlib.suppress(Unavailable):  # a machine that is busy enough; the next look tells
+                for row in await self._database.fetch("ends", ended, list(self._waiting), [str(end) for end in ENDS]):
+                    self._waiting.pop(row["id"]).set_result(Stage(row["stage"]))
             if not self._waiting:
                 self._asked.clear()
             await asyncio.sleep(min(LOOK_S * max(1, len(self._waiting)), LOOK_MAX_S))
