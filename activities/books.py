@@ -58,11 +58,12 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A slot with the proof of its end."""
+    """A slot with the proof of its end. `teller`: the withdrawal whose own workflow settles it, "" for none."""
 
     slot: Slot
     final: Final
     at: datetime
+    teller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,14 @@ class BooksActivities:
 
     @activity.defn
     async def settle(self, settlement: Settlement) -> Sequence[Conclusion]:
-        """Closes the slot and its withdrawals in the books, then tells each story; a retry tells them again."""
+        """Closes the slot and its withdrawals in the books, then tells each story but the teller's, which reads the
+        answer; a retry tells them again.
+        """
         conclusions = await self._books.settle(settlement.slot, settlement.final, settlement.at)
         for conclusion in conclusions:
             activity.logger.info("%s ended: %s", conclusion.withdrawal_id, conclusion.stage)
-            await self._stories.conclude(conclusion)
+            if conclusion.withdrawal_id != settlement.teller:
+                await self._stories.conclude(conclusion)
         return conclusions
 
     @activity.defn
@@ -135,7 +139,7 @@ class BooksActivities:
 
     @activity.defn
     async def resume_wallet(self, order: Resumption) -> None:
-        """Opens the wallet again and sends every halted payout of it to look anew."""
+        """Opens the wallet again and sends the story of every open slot to look anew."""
         await self._books.resume_wallet(order.network, order.wallet, order.reason, order.actors, order.at)
         for open_slot in await self._books.open_slots(order.network, order.wallet):
-            await self._stories.look_again(open_slot.slot.id)
+            await self._stories.look_again(open_slot.slot)

@@ -129,9 +129,7 @@ class _Watch:
 
     async def _begin(self) -> None:
         """The bytes are committed and the stage moved before the first node hears of them."""
-        version = await self._books.store_version(self._order.version)
-        await self._books.record_broadcast(self._order.slot.id, version, self._clock())
-        await self._learnt_more()
+        self._versions = tuple(await self._books.begin_delivery(self._order.version, self._clock()))
         await self._send(self._versions[-1])
 
     async def _learnt_more(self) -> bool:
@@ -139,8 +137,7 @@ class _Watch:
         be taken for a stranger's.
         """
         before = self._versions
-        stored = await self._books.versions(self._order.slot.id)
-        self._versions = tuple(sorted(stored, key=lambda version: version.number))
+        self._versions = tuple(await self._books.versions(self._order.slot.id))
         return self._versions != before
 
     async def _act(self, step: Step) -> Delivery | None:

@@ -25,6 +25,8 @@ from domain.ports import Books, Chain, OpenSlot, PayoutItem, WalletView
 SERVE_MIN = 10
 LOOK_S = 2
 SWEEP_S = 15
+# A story that this desk saw begin is looked for again after this: somebody may have terminated its workflow.
+LOOK_FOR_STORY_S = 60
 WAIT_MAX_S = 5
 OUTAGE_PAUSE_S = 1.0
 COIN_TRIES_MAX = 3
@@ -131,6 +133,7 @@ class _Desk:
         self._wallet = wallet
         self._network = chain.network
         self._waiting: dict[str, _Wait] = {}
+        self._believed: dict[str, datetime] = {}
         self._view: WalletView | None = None
         self._look_at = self._sweep_at = clock()
         self._planned = 0
@@ -201,13 +204,26 @@ class _Desk:
 
     # ------------------------------------------------------------ what is open
     async def _sweep(self) -> None:
-        """Every open slot has its payout running, whoever died in between."""
-        self._sweep_at = self._clock() + timedelta(seconds=SWEEP_S)
-        for open_slot in await self._books.open_slots(self._network.id, self._wallet):
+        """Every open slot has its story told, whoever died in between. Those begun a short while ago are believed to
+        be; of the others the books know only that they were planned.
+        """
+        now = self._clock()
+        self._sweep_at = now + timedelta(seconds=SWEEP_S)
+        opened = await self._books.open_slots(self._network.id, self._wallet)
+        believed_from = now - timedelta(seconds=LOOK_FOR_STORY_S)
+        still = {open_slot.slot.id for open_slot in opened}
+        self._believed = {id: at for id, at in self._believed.items() if id in still and at > believed_from}
+        for open_slot in opened:
+            if open_slot.slot.id in self._believed:
+                continue
             try:
-                await self._stories.begin_payout(await self._resumed(open_slot))
+                await self._begin(await self._resumed(open_slot), planned_before=True)
             except Refused as why:
                 self._waits(open_slot.slot.id, why)
+
+    async def _begin(self, order: PayoutOrder, *, planned_before: bool = False) -> None:
+        await self._stories.begin_payout(order, planned_before=planned_before)
+        self._believed[order.slot.id] = self._clock()
 
     async def _resumed(self, open_slot: OpenSlot) -> PayoutOrder:
         """The order of a slot that was planned before: at the fee last signed, else at today's. Raises Refused while
@@ -234,7 +250,7 @@ class _Desk:
         """Takes as many payouts as there is room and money for. One that cannot be paid now never holds up another."""
         now = self._clock()
         self._waiting = {key: wait for key, wait in self._waiting.items() if wait.forget_at > now}
-        begun: list[asyncio.Task[bool]] = []
+        begun: list[asyncio.Task[None]] = []
         try:
             for batch in await self._closed(now):
                 try:
@@ -242,7 +258,7 @@ class _Desk:
                 except _Full:
                     break
                 if order is not None:
-                    begun.append(asyncio.create_task(self._stories.begin_payout(order)))
+                    begun.append(asyncio.create_task(self._begin(order)))
         finally:
             await self._begun(begun)
 
@@ -367,7 +383,7 @@ class _Desk:
             return None
         return PayoutOrder(slot, draft, tuple(shown[payment.withdrawal_id] for payment in slot.payments))
 
-    async def _begun(self, starts: list[asyncio.Task[bool]]) -> None:
+    async def _begun(self, starts: list[asyncio.Task[None]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""
         started = await asyncio.gather(*starts, return_exceptions=True)
         failed = [answer for answer in started if isinstance(answer, BaseException)]

@@ -19,14 +19,17 @@ class PayoutOrder:
 class Stories(Protocol):
     """Each method is idempotent and raises Unavailable when the workflow service does not answer."""
 
-    async def begin_payout(self, order: PayoutOrder) -> bool:
-        """Starts the slot's payout unless it is running; says whether it started one now."""
+    async def begin_payout(self, order: PayoutOrder, *, planned_before: bool = False) -> None:
+        """Has the slot's story told, unless it is being told: by the workflow of the withdrawal that it pays, else by a
+        workflow of its own. `planned_before`: somebody may have begun it, so whether its teller still lives is looked
+        up first.
+        """
         ...
 
     async def conclude(self, conclusion: Conclusion) -> None:
         """Tells a withdrawal how it ended. Nothing is told to one whose story is over already."""
         ...
 
-    async def look_again(self, slot_id: str) -> None:
-        """Tells a halted payout that its wallet was resumed."""
+    async def look_again(self, slot: Slot) -> None:
+        """Tells whoever tells the slot's story that its wallet was resumed."""
         ...

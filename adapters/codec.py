@@ -19,8 +19,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    PayloadCodec,
+)
 
 from domain.errors import Refused
 
@@ -89,6 +94,18 @@ class Codec(PayloadCodec):
         return self._ciphers
 
 
+_CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
+
+
+class Converter(CompositePayloadConverter):
+    """pydantic's payload converter, with the readers of our types made once for each process: the SDK makes a converter
+    for each run of a workflow, and making its readers anew is most of what reading would cost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
 def data_converter(keys_file: Path) -> DataConverter:
     """What every client and worker of ours speaks to Temporal with; failures' messages and traces are sealed too.
 
@@ -96,6 +113,7 @@ def data_converter(keys_file: Path) -> DataConverter:
     """
     return dataclasses.replace(
         pydantic_data_converter,
+        payload_converter_class=Converter,
         payload_codec=Codec(keys_file),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )

@@ -309,20 +309,19 @@ class Books(Protocol):
 
     async def open_slots(self, network: str, wallet: str) -> Sequence[OpenSlot]: ...
 
-    async def store_version(self, version: Version) -> Version:
-        """Stores the signed bytes under (slot, number); a repeat returns the stored one. Must be committed before any
-        broadcast.
+    async def begin_delivery(self, version: Version, now: datetime) -> Sequence[Version]:
+        """Stores the signed bytes under (slot, number), takes what the slot pays from PLANNED to BROADCAST, and answers
+        all versions of the slot, the oldest first; a repeat changes nothing and keeps the stored bytes. Must be
+        committed before any broadcast. Raises Refused SLOT_UNKNOWN, and SLOT_CLOSED for a version not known yet.
         """
         ...
 
-    async def versions(self, slot_id: str) -> Sequence[Version]: ...
+    async def versions(self, slot_id: str) -> Sequence[Version]:
+        """All versions of the slot, the oldest first."""
+        ...
 
     async def record_facts(self, slot: Slot, facts: Facts) -> None:
         """Keeps the look (when it says something new) and advances BROADCAST <-> CONFIRMING accordingly."""
-        ...
-
-    async def record_broadcast(self, slot_id: str, version: Version, now: datetime) -> None:
-        """PLANNED -> BROADCAST when a version is about to be offered for the first time."""
         ...
 
     async def settle(self, slot: Slot, final: Final, now: datetime) -> Sequence[Conclusion]:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import Translation
+from workers.sandbox import sandbox
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -24,8 +24,6 @@ CACHED_WORKFLOWS_MAX = 1000
 BEATS_APART_S = 1
 PATIENCE_FIRST_S = 0.25
 PATIENCE_MAX_S = 5.0
-# Pure rooms are shared with workflow code: loading them once keeps the sandbox on and quick.
-_PURE = ("domain", "activities")
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,6 @@ def activities_of(*workers: object) -> list[Callable[..., Any]]:
 
 def identity(kind: str) -> str:
     return f"{kind}@{socket.gethostname()}:{os.getpid()}"
-
-
-def sandbox() -> SandboxedWorkflowRunner:
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_PURE))
 
 
 def worker(client: Client, hosted: Hosted) -> Worker:

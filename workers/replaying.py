@@ -9,8 +9,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
-from workers.hosting import sandbox
 from workers.registry import WORKFLOWS
+from workers.sandbox import sandbox
 
 HISTORIES = Path(__file__).resolve().parent.parent / "tests" / "workflows" / "histories"
 # Our workflows by the names that the server knows them under.

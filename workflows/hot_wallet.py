@@ -9,9 +9,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.letters as letters  # noqa: PLR0402 - the sandbox loads `from workflows import` anew for each run
     from activities.books import BooksActivities, Resumption
     from activities.hot_wallet import HotWalletActivities, ServeOrder
-    from workflows import letters
     from workflows.options import BOOKS, serving
     from workflows.state import HotWalletOrder, HotWalletStatus
 

@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from activities.stories import PayoutOrder
 from domain.intent import Decision, Ruling
 from domain.ports import Conclusion
 from domain.withdrawal import ENDS, Stage
@@ -15,6 +18,7 @@ NAME_MAX = 64
 TEXT_MAX = 200
 _HASH = re.compile(r"^[0-9a-f]{64}$")
 _SIGNATURE = re.compile(r"^[0-9a-f]{128}$")
+_PLAN = TypeAdapter(PayoutOrder)
 
 
 class Unreadable(Exception):
@@ -59,6 +63,17 @@ def conclusion(words: Sequence[Any], withdrawal_id: str) -> Conclusion:
         raise Unreadable("a stage that ends nothing")
     txid = letter.get("txid")
     return Conclusion(withdrawal_id, Stage(stage), str(letter.get("reason") or ""), str(txid) if txid else None)
+
+
+def plan(words: Sequence[Any], withdrawal_id: str) -> PayoutOrder:
+    """The slot that this withdrawal, and no other, was bound to. Raises Unreadable for anything else."""
+    try:
+        order = _PLAN.validate_python(_only(words))
+    except ValidationError as why:
+        raise Unreadable(f"a planned slot was expected; {why.error_count()} fields are none") from None
+    if [payment.withdrawal_id for payment in order.slot.payments] != [withdrawal_id]:
+        raise Unreadable("the slot of another withdrawal")
+    return order
 
 
 def _only(words: Sequence[Any]) -> Mapping[str, Any]:

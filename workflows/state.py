@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from activities.hot_wallet import ServeNote
+from activities.stories import PayoutOrder
 from domain.intent import Ruling
 from domain.payout import Version
 from domain.policy import Verdict
@@ -37,8 +38,17 @@ class Plea:
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutStatus:
+    """What an operator sees: how many versions were signed, the last one's txid, and why it stands still if it does."""
+
+    versions: int
+    txid: str | None
+    halted: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """What an operator sees when asking the workflow; the books hold the truth."""
+    """What an operator sees when asking the workflow; the books hold the truth. `slot` while its own story is told."""
 
     stage: Stage
     approvals: int
@@ -46,6 +56,7 @@ class Status:
     deadline: datetime | None
     decided: tuple[str, ...]
     malformed: int
+    slot: PayoutStatus | None = None
 
 
 @dataclass
@@ -58,9 +69,12 @@ class Asked:
 
 @dataclass
 class WithdrawalState:
-    """All that this workflow knows; the facts that handlers bring and the one place that `story` reads."""
+    """All that this workflow knows; the facts that handlers bring and the one place that `story` reads. `shown` is the
+    stage that operators find it by; `plan` is what the hot wallet bound it to.
+    """
 
     stage: Stage = Stage.REQUESTED
+    shown: Stage = Stage.REQUESTED
     verdict: Verdict | None = None
     deadline: datetime | None = None
     approvals: int = 0
@@ -73,6 +87,7 @@ class WithdrawalState:
     letters: int = 0
     malformed: int = 0
     told: Conclusion | None = None
+    plan: PayoutOrder | None = None
     ended: Conclusion | None = None
 
     @property
@@ -83,15 +98,6 @@ class WithdrawalState:
     def moved(self) -> bool:
         """Whether anything arrived that asks for a step."""
         return bool(self.rejected_by or self.pleas or self.quorum or self.told)
-
-
-@dataclass(frozen=True, slots=True)
-class PayoutStatus:
-    """What an operator sees: how many versions were signed, the last one's txid, and why it stands still if it does."""
-
-    versions: int
-    txid: str | None
-    halted: str | None
 
 
 @dataclass

@@ -1,19 +1,21 @@
-"""The story of one withdrawal: judged, agreed to by people where policy asks for them, paid by the hot wallet, ended.
+"""The story of one withdrawal: judged, agreed to by people where policy asks for them, paid from a slot of the hot
+wallet, ended. A slot that pays it alone is signed, delivered and settled from here (`workflows.slot_story`); one that
+pays several has a workflow of its own, which tells each of them how it ended.
 
 Start it with `client.start_workflow(WithdrawalWorkflow.run, order, id=domain.withdrawal.workflow_id(order.id),
 task_queue=ORCHESTRATOR_QUEUE, id_conflict_policy=USE_EXISTING, id_reuse_policy=REJECT_DUPLICATE,
 search_attributes=attributes.for_withdrawal(...), static_summary=order.summary)`.
 
 Names for its callers: updates `decide` (a Decision, answers a DecisionNote) and `cancel` (a Plea, answers a
-Conclusion); signals `approve` and `reject` (an approver's signed decision), `cancel` (a Plea) and `concluded`; query
-`status`.
+Conclusion); signals `approve` and `reject` (an approver's signed decision), `cancel` (a Plea), `planned` (a
+PayoutOrder), `resume` and `concluded`; query `status`.
 An update that is refused raises ApplicationError whose `type` is the code: FOUR_EYES, REPEAT, TOO_LATE, STRANGER ...
 
 Handlers only bring facts; `story` alone acts on them, one step at a time, and the books' row lock decides every race.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -23,17 +25,22 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.attributes as attributes  # noqa: PLR0402 - the sandbox loads `from workflows import` anew each run
+    import workflows.letters as letters  # noqa: PLR0402
     from activities.books import BooksActivities, Case, Noise, Return, Word
     from activities.failures import refusal, told
+    from activities.stories import PayoutOrder
     from domain.errors import Refused
     from domain.intent import Decision, Ruling
     from domain.policy import Outcome, Verdict
     from domain.ports import Conclusion, DecisionNote
     from domain.withdrawal import CANCELLABLE, ENDS, SENTENCE, Stage
-    from workflows import attributes, letters
     from workflows.options import BOOKS, titled
+    from workflows.slot_story import SlotStory
     from workflows.state import Asked, Plea, Status, WithdrawalOrder, WithdrawalState
 
+# Most are planned at once; one that is not is shown as queued after this, so that all others cost no event for it.
+QUEUE_SHOWN_AFTER_S = 5
 # A signal can be lost with a server's disk; silence is not evidence, so the books are asked now and then.
 SELF_CHECK_FIRST_MIN = 10
 SELF_CHECK_MAX_MIN = 6 * 60
@@ -51,6 +58,7 @@ class WithdrawalWorkflow:
     def __init__(self, order: WithdrawalOrder) -> None:
         self._order = order
         self._state = WithdrawalState()
+        self._slot: SlotStory | None = None
 
     @workflow.run
     async def run(self, order: WithdrawalOrder) -> Conclusion:
@@ -120,19 +128,41 @@ class WithdrawalWorkflow:
         return found
 
     async def _paid(self) -> Conclusion:
-        """Waits for the hot wallet and its payout. No timeout ends this: only their word, a look or a cancel does."""
-        self._show(Stage.QUEUED, "the hot wallet pays it")
-        state, pause = self._state, timedelta(minutes=SELF_CHECK_FIRST_MIN)
+        """Waits for the hot wallet, then tells the story of the slot that it planned. No timeout ends this: only proof,
+        the word of whoever else tells that story, a look or a cancel does.
+        """
+        state, pauses = self._state, _pauses()
+        state.stage, says = Stage.QUEUED, "the hot wallet pays it"
+        self._detail(says)
         while True:
             try:
                 await workflow.wait_condition(
-                    lambda: bool(state.told or state.pleas), timeout=pause, timeout_summary="next look at the books"
+                    lambda: bool(state.plan or state.told or state.pleas),
+                    timeout=next(pauses),
+                    timeout_summary="next look at the books",
                 )
             except TimeoutError:
+                self._show(Stage.QUEUED, says)
                 found = await self._looked()
-                pause = min(pause * 2, timedelta(minutes=SELF_CHECK_MAX_MIN))
             else:
+                if state.plan is not None:
+                    return await self._tell(state.plan)
                 found = state.told or await self._heed_pleas()
+            if found.stage in ENDS:
+                return found
+
+    async def _tell(self, plan: PayoutOrder) -> Conclusion:
+        """Tells the slot's story. What anybody says meanwhile is looked up in the books, and answered."""
+        state = self._state
+        self._slot = SlotStory(plan, self._detail, self._order.id)
+        self._show(Stage.PLANNED, "the hot wallet pays it")
+        story = asyncio.create_task(self._slot.tell())
+        while True:
+            await workflow.wait_condition(lambda: story.done() or bool(state.told or state.pleas))
+            if story.done():
+                return next(one for one in (await story).conclusions if one.withdrawal_id == self._order.id)
+            state.told, told = None, state.told
+            found = await self._looked() if told else await self._heed_pleas()
             if found.stage in ENDS:
                 return found
 
@@ -232,7 +262,21 @@ class WithdrawalWorkflow:
         except letters.Unreadable as why:
             await self._noted("cancel", str(why))
 
-    @workflow.signal(description="Sent by settling: how it ended.")
+    @workflow.signal(description="Sent by the hot wallet: the slot that pays it alone. A repeat changes nothing.")
+    def planned(self, *words: Any) -> None:
+        try:
+            plan = letters.plan(words, self._order.id)
+        except letters.Unreadable as why:
+            workflow.logger.warning("a plan was not understood: %s", why)
+        else:
+            self._state.plan = self._state.plan or plan
+
+    @workflow.signal(description="The wallet was resumed: look at the slot again.")
+    def resume(self, *words: Any) -> None:
+        if self._slot is not None:
+            self._slot.look_again()
+
+    @workflow.signal(description="Sent by settling a slot that paid several: how it ended.")
     def concluded(self, *words: Any) -> None:
         try:
             self._state.told = letters.conclusion(words, self._order.id)
@@ -244,10 +288,13 @@ class WithdrawalWorkflow:
         """A slip of the pen must be seen, not buffered for ever."""
         await self._noted(name[: letters.NAME_MAX], "no such signal: use approve, reject or cancel")
 
-    @workflow.query(description="Stage, quorum so far, deadline.")
+    @workflow.query(description="Stage, quorum so far, deadline; how its slot stands while it is paid.")
     def status(self) -> Status:
         state = self._state
-        return Status(state.stage, state.approvals, state.needed, state.deadline, tuple(state.decided), state.malformed)
+        slot = self._slot.status if self._slot else None
+        return Status(
+            state.stage, state.approvals, state.needed, state.deadline, tuple(state.decided), state.malformed, slot
+        )
 
     async def _letter(self, words: Sequence[Any], ruling: Ruling) -> None:
         try:
@@ -301,12 +348,14 @@ class WithdrawalWorkflow:
     # ------------------------------------------------------------ what people see
     def _show(self, stage: Stage, why: str) -> None:
         """Moves the stage that operators search for; each move is one event of the history, so only real ones count."""
-        if stage is not self._state.stage:
+        state = self._state
+        state.stage = stage
+        if stage is not state.shown:
             updates = [attributes.STATE.value_set(stage.value)]
-            if self._state.stage is Stage.REQUESTED and self._state.verdict:
-                updates.append(attributes.RISK_LEVEL.value_set(self._state.verdict.risk.value))
+            if state.shown is Stage.REQUESTED and state.verdict:
+                updates.append(attributes.RISK_LEVEL.value_set(state.verdict.risk.value))
             workflow.upsert_search_attributes(updates)
-            self._state.stage = stage
+            state.shown = stage
         self._detail(why)
 
     def _detail(self, why: str) -> None:
@@ -326,6 +375,15 @@ class WithdrawalWorkflow:
 
     def _case(self) -> Case:
         return Case(self._order.id, workflow.now())
+
+
+def _pauses() -> Iterator[timedelta]:
+    """Between looks at the books while the hot wallet has not planned it."""
+    yield timedelta(seconds=QUEUE_SHOWN_AFTER_S)
+    minutes = SELF_CHECK_FIRST_MIN
+    while True:
+        yield timedelta(minutes=minutes)
+        minutes = min(minutes * 2, SELF_CHECK_MAX_MIN)
 
 
 _WORTHLESS = {

@@ -14,14 +14,12 @@ from adapters.store.slots import (
     coin_of,
     intent_of,
     item_of,
-    lock_slot,
     slot_of,
     version_of,
 )
 from adapters.store.timeline import Event, Standing, Step, advance_all, lock_all, note
 from adapters.store.wallets import lock_wallet, wallet_id
 from domain.coin import Coin
-from domain.errors import Refused
 from domain.ledger.entry import Posted
 from domain.ledger.hold import Move
 from domain.ledger.withdrawal import dispatch
@@ -64,14 +62,10 @@ SELECT $1, u.line, u.withdrawal_id, u.asset, u.amount::numeric, u.recipient
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
     WITH ORDINALITY AS u (withdrawal_id, asset, amount, recipient, line)
 """
-_ADD_VERSION = """
-INSERT INTO version (slot_id, number, txid, raw, fee_weight, fee_price, fee_tip, signed_at)
-VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7::text::numeric, $8)
-"""
 
 
 class Payouts(Desk):
-    """`queued`, `plan_slot`, `open_slots`, `store_version` and `versions`."""
+    """`queued`, `plan_slot`, `open_slots` and `versions`."""
 
     async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]:
         """The next payouts of the network, those that were tried longest ago first, so that a large one the wallet
@@ -133,25 +127,6 @@ class Payouts(Desk):
             )
             for row in rows
         ]
-
-    async def store_version(self, version: Version) -> Version:
-        """Stores the signed bytes under (slot, number); a repeat returns the stored one, whatever bytes it brings.
-        Committed when this returns. Raises Refused SLOT_UNKNOWN, SLOT_CLOSED.
-        """
-        async with self._database.transaction("store_version") as connection:
-            slot = await lock_slot(connection, version.slot_id)
-            for row in await connection.fetch(VERSIONS, [version.slot_id]):
-                if row["number"] == version.number or row["txid"] == version.txid:
-                    return version_of(row)
-            if slot["state"] != "OPEN":
-                raise Refused("SLOT_CLOSED", "This slot's end is proven; nothing is added to it.", slot=version.slot_id)
-            fee = version.fee
-            await connection.execute(
-                _ADD_VERSION,
-                *(version.slot_id, version.number, version.txid, version.raw),
-                *(fee.weight, str(fee.price), str(fee.tip), version.signed_at),
-            )
-            return version
 
     async def versions(self, slot_id: str) -> Sequence[Version]:
         """All versions of the slot, the oldest first; none is ever forgotten."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from adapters.store.database import Connection
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
-from adapters.store.slots import lock_paid, lock_slot, read_slot
+from adapters.store.slots import VERSIONS, lock_paid, lock_slot, read_slot, version_of
 from adapters.store.timeline import Event, Standing, Step, advance, advance_all, note
 from adapters.store.usage import count_back
 from domain.errors import Refused
@@ -19,6 +19,10 @@ from domain.payout import Facts, Final, Inclusion, Slot, Version, inclusion
 from domain.ports import Conclusion
 from domain.withdrawal import ENDS, Stage
 
+_ADD_VERSION = """
+INSERT INTO version (slot_id, number, txid, raw, fee_weight, fee_price, fee_tip, signed_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7::text::numeric, $8)
+"""
 _KNOWS_VERSION = "SELECT true FROM version WHERE txid = $1 AND slot_id = $2"
 _LAST_SAID = "SELECT said FROM sighting WHERE slot_id = $1 ORDER BY id DESC LIMIT 1"
 _CLOSE_SLOT = """
@@ -36,23 +40,26 @@ _MENTIONED = "SELECT true FROM withdrawal_event WHERE withdrawal_id = $1 AND det
 
 
 class Settlements(Desk):
-    """`record_broadcast`, `record_facts`, `settle` and `concluded`."""
+    """`begin_delivery`, `record_facts`, `settle` and `concluded`."""
 
-    async def record_broadcast(self, slot_id: str, version: Version, now: datetime) -> None:
-        """PLANNED -> BROADCAST when a version is about to be offered for the first time; a later version is noted on
-        the timeline once. Raises Refused VERSION_UNKNOWN when the bytes were not stored first.
+    async def begin_delivery(self, version: Version, now: datetime) -> Sequence[Version]:
+        """Stores the signed bytes under (slot, number) and takes what the slot pays from PLANNED to BROADCAST; a later
+        version is noted on the timeline once. A repeat keeps the stored bytes, whatever it brings. Answers all
+        versions, the oldest first; committed when this returns. Raises Refused SLOT_UNKNOWN, SLOT_CLOSED.
         """
-        async with self._database.transaction("record_broadcast") as connection:
-            if not await connection.fetchval(_KNOWS_VERSION, version.txid, slot_id):
-                raise Refused("VERSION_UNKNOWN", "Store the signed bytes before they are offered.", slot=slot_id)
+        slot_id = version.slot_id
+        async with self._database.transaction("begin_delivery") as connection:
+            slot = await lock_slot(connection, slot_id)
+            stored = [version_of(row) for row in await connection.fetch(VERSIONS, [slot_id])]
+            known = next((v for v in stored if v.number == version.number or v.txid == version.txid), None)
+            if known is None:
+                if slot["state"] != "OPEN":
+                    raise Refused("SLOT_CLOSED", "This slot's end is proven; nothing is added to it.", slot=slot_id)
+                await _add(connection, version)
+                stored = sorted([*stored, version], key=lambda one: one.number)
             for standing in await lock_paid(connection, slot_id):
-                detail = {"txid": version.txid, "version": str(version.number)}
-                if standing.stage is Stage.PLANNED:
-                    await _first_broadcast(connection, standing, Event(now, "payout", "", detail), version.txid)
-                elif standing.stage not in ENDS and not await connection.fetchval(
-                    _MENTIONED, standing.asked.id, version.txid
-                ):
-                    await note(connection, standing, Event(now, "payout", "FEE_BUMPED", detail))
+                await _offered(connection, standing, known or version, now)
+        return stored
 
     async def record_facts(self, slot: Slot, facts: Facts) -> None:
         """Keeps the look (when it says something new) and advances BROADCAST <-> CONFIRMING accordingly."""
@@ -107,6 +114,24 @@ class Settlements(Desk):
         if row is None:
             raise Refused("WITHDRAWAL_UNKNOWN", "There is no such withdrawal.")
         return Conclusion(withdrawal_id, Stage(row["stage"]), row["reason"], row["txid"])
+
+
+async def _add(connection: Connection, version: Version) -> None:
+    fee = version.fee
+    await connection.execute(
+        _ADD_VERSION,
+        *(version.slot_id, version.number, version.txid, version.raw),
+        *(fee.weight, str(fee.price), str(fee.tip), version.signed_at),
+    )
+
+
+async def _offered(connection: Connection, standing: Standing, version: Version, now: datetime) -> None:
+    """Says on one withdrawal's timeline that this version is about to be offered."""
+    detail = {"txid": version.txid, "version": str(version.number)}
+    if standing.stage is Stage.PLANNED:
+        await _first_broadcast(connection, standing, Event(now, "payout", "", detail), version.txid)
+    elif standing.stage not in ENDS and not await connection.fetchval(_MENTIONED, standing.asked.id, version.txid):
+        await note(connection, standing, Event(now, "payout", "FEE_BUMPED", detail))
 
 
 async def _follow(connection: Connection, standing: Standing, seen: tuple[str, Inclusion] | None, facts: Facts) -> None:

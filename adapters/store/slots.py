@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.store.database import Connection, Row
-from adapters.store.timeline import Standing, lock_all
+from adapters.store.timeline import COLUMNS, Standing, standing_of
 from domain.coin import Coin
 from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
@@ -26,7 +26,10 @@ _PAYMENTS = (
 )
 _SLOT = "SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot WHERE id = $1"
 _LOCK_SLOT = "SELECT state, txid, paid FROM slot WHERE id = $1 FOR NO KEY UPDATE"
-_PAID = "SELECT withdrawal_id FROM slot_payment WHERE slot_id = $1"
+_LOCK_PAID = f"""
+SELECT {COLUMNS} FROM withdrawal WHERE id IN (SELECT withdrawal_id FROM slot_payment WHERE slot_id = $1)
+ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608 - columns of ours
 
 
 async def lock_slot(connection: Connection, slot_id: str) -> Row:
@@ -38,8 +41,8 @@ async def lock_slot(connection: Connection, slot_id: str) -> Row:
 
 
 async def lock_paid(connection: Connection, slot_id: str) -> list[Standing]:
-    """The withdrawals that the slot pays, locked."""
-    return await lock_all(connection, [row["withdrawal_id"] for row in await connection.fetch(_PAID, slot_id)])
+    """The withdrawals that the slot pays, locked in the order of their ids."""
+    return [standing_of(row) for row in await connection.fetch(_LOCK_PAID, slot_id)]
 
 
 async def read_slot(connection: Connection, slot_id: str) -> Slot:

@@ -12,9 +12,9 @@ from domain.withdrawal import Stage, Withdrawal, check_step
 
 REASON_CHARS_MAX = 500
 
-_COLUMNS = """id, account, client_ref, network, asset, amount::text, fee::text, recipient, requester,
+COLUMNS = """id, account, client_ref, network, asset, amount::text, fee::text, recipient, requester,
     stage, reason, txid, slot_id, created_at"""
-_LOCK = f"SELECT {_COLUMNS} FROM withdrawal WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - columns of ours
+_LOCK = f"SELECT {COLUMNS} FROM withdrawal WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - columns of ours
 _STEP = """
 WITH stepped AS (
     UPDATE withdrawal SET stage = $2, reason = $11, updated_at = $4, last_seq = last_seq + 1,

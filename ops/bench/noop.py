@@ -7,10 +7,12 @@ import sys
 import time
 from datetime import timedelta
 
-import uvloop
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
+
+with workflow.unsafe.imports_passed_through():
+    import uvloop  # not once more for each run
 
 WORKFLOW_QUEUE = "bench-noop-workflows"
 ACTIVITY_QUEUE = "bench-noop-activities"

@@ -131,10 +131,9 @@ async def _withdraw(state: Soak, store: Store, dice: random.Random, name: str) -
         await books.return_hold(id_, Stage.CANCELLED, "CLIENT", "soak", now)
         return
     txid = hashlib.sha256(slot.id.encode()).hexdigest()
-    version = await books.store_version(Version(slot.id, 1, txid, "0x02", Fee(60_000, 10**9, 10**8), now))
-    await books.record_broadcast(slot.id, version, now)
+    await books.begin_delivery(Version(slot.id, 1, txid, "0x02", Fee(60_000, 10**9, 10**8), now), now)
     await books.settle(slot, Final(txid, 1, "0x3", dice.random() < 0.9, str(10**15)), now)
-    state.calls.update(("store_version", "record_broadcast", "settle"))
+    state.calls.update(("begin_delivery", "settle"))
 
 
 async def _verdict(store: Store, state: Soak, rates: list[float], minutes: float) -> dict[str, Any]:

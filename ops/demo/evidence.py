@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from adapters.catalogue import Catalogue
 from domain.ledger import chart
@@ -115,11 +116,21 @@ def _seconds_to_broadcast(timeline: Sequence[Mapping[str, Any]]) -> float | None
 
 
 async def _history_events(case: Case, temporal: Client, views: Views) -> int:
-    """Events over the withdrawal's own workflows: the withdrawal and its payout."""
+    """Events over the withdrawal's own workflows: its own, and that of its slot where it has one."""
     if case.id is None:
         return 0
     view = await views.withdrawal(case.id)
     ids = [workflow_id(case.id)]
     if view is not None and view.slot_id is not None:
         ids.append(payout_workflow_id(view.slot_id))
-    return sum([(await temporal.get_workflow_handle(id_).describe()).history_length for id_ in ids])
+    return sum([await history_length(temporal, id_) for id_ in ids])
+
+
+async def history_length(temporal: Client, id_: str) -> int:
+    """Events in the history of a workflow; none where there is no such workflow."""
+    try:
+        return (await temporal.get_workflow_handle(id_).describe()).history_length
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return 0

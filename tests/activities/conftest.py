@@ -10,6 +10,7 @@ from temporalio.testing import ActivityEnvironment
 import activities.pulse
 from activities.stories import PayoutOrder
 from domain.errors import Unavailable
+from domain.payout import Slot
 from domain.ports import Conclusion
 from tests.workflows.world import World, make_world
 
@@ -20,22 +21,22 @@ class Recorder:
     def __init__(self) -> None:
         self.begun: dict[str, PayoutOrder] = {}
         self.concluded: list[Conclusion] = []
-        self.resumed: list[str] = []
+        self.resumed: list[Slot] = []
+        self.looked_first: list[bool] = []
         self.down = 0
 
-    async def begin_payout(self, order: PayoutOrder) -> bool:
+    async def begin_payout(self, order: PayoutOrder, *, planned_before: bool = False) -> None:
         self._reach()
-        new = order.slot.id not in self.begun
         self.begun.setdefault(order.slot.id, order)
-        return new
+        self.looked_first.append(planned_before)
 
     async def conclude(self, conclusion: Conclusion) -> None:
         self._reach()
         self.concluded.append(conclusion)
 
-    async def look_again(self, slot_id: str) -> None:
+    async def look_again(self, slot: Slot) -> None:
         self._reach()
-        self.resumed.append(slot_id)
+        self.resumed.append(slot)
 
     def _reach(self) -> None:
         if self.down:

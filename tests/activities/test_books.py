@@ -19,8 +19,7 @@ async def test_a_settlement_is_told_again_when_telling_failed(
     world: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
     order = await planned(world)
-    await world.books.store_version(order.version)
-    await world.books.record_broadcast(order.slot.id, order.version, datetime.now(UTC))
+    await world.books.begin_delivery(order.version, datetime.now(UTC))
     settlement = Settlement(order.slot, Final(order.version.txid, 1, "0x1", True, "1000"), datetime.now(UTC))
     settle: Any = BooksActivities(world.books, stories).settle
     stories.down = 1
@@ -33,6 +32,19 @@ async def test_a_settlement_is_told_again_when_telling_failed(
     assert len(world.books.entries) == entries, "a second telling posts nothing"
 
 
+async def test_the_withdrawal_that_settles_its_own_slot_is_told_nothing(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    order = await planned(world)
+    await world.books.begin_delivery(order.version, datetime.now(UTC))
+    teller = order.slot.payments[0].withdrawal_id
+    final = Final(order.version.txid, 1, "0x1", True, "1000")
+    settle: Any = BooksActivities(world.books, stories).settle
+    (conclusion,) = await inside.run(settle, Settlement(order.slot, final, datetime.now(UTC), teller))
+    assert (conclusion.withdrawal_id, conclusion.stage) == (teller, Stage.SETTLED)
+    assert not stories.concluded
+
+
 async def test_resuming_a_wallet_sends_its_open_slots_to_look_again(
     world: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
@@ -41,4 +53,4 @@ async def test_resuming_a_wallet_sends_its_open_slots_to_look_again(
     resume: Any = BooksActivities(world.books, stories).resume_wallet
     await inside.run(resume, Resumption(ETHEREUM, world.wallet, "over", ("ann",), datetime.now(UTC)))
     assert world.halted() is None
-    assert stories.resumed == [order.slot.id]
+    assert stories.resumed == [order.slot]

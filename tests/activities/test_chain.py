@@ -54,10 +54,10 @@ async def test_the_bytes_are_stored_and_the_stage_moved_before_a_node_hears_of_t
 
 
 async def test_nothing_is_sent_that_could_not_be_stored(world: World, inside: ActivityEnvironment) -> None:
-    world.books.failures["store_version"] = [Unavailable("STORE_UNAVAILABLE", "The database is away.")] * 3
+    world.books.failures["begin_delivery"] = [Unavailable("STORE_UNAVAILABLE", "The database is away.")] * 3
     order = await planned(world)
     running = deliver(world, inside, order)
-    await world.until(lambda: world.books.calls["store_version"] >= 2, "a second try")
+    await world.until(lambda: world.books.calls["begin_delivery"] >= 2, "a second try")
     assert not world.chain.sent
     assert (await running).act is Act.FINAL
 

@@ -12,6 +12,7 @@ from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
 from domain.errors import Unavailable, Uncertain
 from domain.withdrawal import Stage
 from tests.activities.conftest import Recorder
+from tests.activities.test_chain import planned
 from tests.fakes.chain import signed
 from tests.workflows.world import ETHEREUM, USDT, World
 
@@ -74,6 +75,34 @@ async def test_a_slot_whose_planning_was_left_in_doubt_is_found_and_begun(
     await ended(running, inside)
     assert world.stage(id) is Stage.PLANNED
     assert list(stories.begun) == [f"{ETHEREUM}/{world.wallet.lower()}/0"]
+
+
+async def test_a_story_that_was_seen_to_begin_is_left_alone_for_a_while_and_then_looked_for(
+    world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0)
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 2)
+    running = serve(world, stories, inside)
+    await queued(world)
+    await world.until(lambda: bool(stories.begun), "the story begun")
+    swept = world.books.calls["open_slots"]
+    await world.until(lambda: world.books.calls["open_slots"] > swept, "another sweep")
+    assert stories.looked_first == [False], "a story that runs is not signalled again and again"
+    await world.until(lambda: len(stories.looked_first) > 1, "the story looked for")
+    assert stories.looked_first == [False, True]
+    await ended(running, inside)
+
+
+async def test_a_slot_that_was_planned_in_another_term_is_begun_after_a_look_who_tells_it(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    """Whoever planned it may have died before it could tell anybody."""
+    await planned(world)
+    running = serve(world, stories, inside)
+    await world.until(lambda: bool(stories.begun), "the story begun")
+    await ended(running, inside)
+    assert stories.looked_first == [True]
+    assert world.books.calls["plan_slot"] == 1
 
 
 async def test_what_cannot_be_paid_now_is_counted_by_its_reason(

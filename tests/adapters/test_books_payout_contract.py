@@ -163,24 +163,24 @@ async def test_signed_bytes_are_stored_once_and_never_replaced(world: World) -> 
     await world.fund_wallet()
     slot = await world.planned(await world.queued())
     version = version_of(slot, 1)
-    assert await world.books.store_version(version) == version
-    assert await world.books.store_version(version) == version
-    assert await world.books.store_version(version_of(slot, 1, "other bytes")) == version
-    second = await world.books.store_version(version_of(slot, 2))
+    other, second = version_of(slot, 1, "other bytes"), version_of(slot, 2)
+    for given, stored in ((version, [version]), (version, [version]), (other, [version])):
+        assert list(await world.books.begin_delivery(given, world.now)) == stored
+    for given in (second, version):
+        assert list(await world.books.begin_delivery(given, world.now)) == [version, second]
     assert list(await world.books.versions(slot.id)) == [version, second]
     (open_slot,) = await world.books.open_slots("ethereum", WALLET)
     assert open_slot.slot == slot
     assert open_slot.versions == (version, second)
     assert [item.payment for item in open_slot.items] == list(slot.payments)
     stray = version_of(replace(slot, id="ethereum/0x0/9"), 1)
-    await refused("SLOT_UNKNOWN", lambda: world.books.store_version(stray))
+    await refused("SLOT_UNKNOWN", lambda: world.books.begin_delivery(stray, world.now))
 
 
 async def test_facts_move_it_to_confirming_and_a_reorg_moves_it_back(world: World) -> None:
     await world.fund_wallet()
     asked = await world.queued()
     slot = await world.planned(asked)
-    await refused("VERSION_UNKNOWN", lambda: world.books.record_broadcast(slot.id, version_of(slot, 1), world.now))
     version = await world.broadcast(slot)
     standing = await world.books.concluded(asked.id)
     assert (standing.stage, standing.txid) == (Stage.BROADCAST, version.txid)

@@ -40,6 +40,15 @@ async def test_a_value_comes_back_as_it_went_and_nothing_shows_on_the_way(keys: 
     assert await converter.decode([payload], [Note]) == [Note(CANARY, "340282366920938463463374607431768211457")]
 
 
+def test_every_run_of_a_workflow_reads_with_the_same_readers(keys: Path) -> None:
+    """The SDK makes a payload converter for each run; making the readers of our types anew is what that would cost."""
+    converter = codec.data_converter(keys)
+    one, other = converter.payload_converter_class(), converter.payload_converter_class()
+    assert isinstance(one, codec.Converter)
+    assert isinstance(other, codec.Converter)
+    assert one.converters[b"json/plain"] is other.converters[b"json/plain"]
+
+
 async def test_failures_say_their_code_and_seal_the_rest(keys: Path) -> None:
     converter, failure = codec.data_converter(keys), Failure()
     error = ApplicationError(f"paying {CANARY}", {"to": CANARY}, "Refused", type="SIGNER_QUORUM", non_retryable=True)

@@ -17,6 +17,7 @@ from api.commands import Commands
 from api.http.withdrawals import order_of
 from domain.errors import Refused, StrongroomError, Unavailable
 from domain.intent import Decision, Ruling
+from domain.payout import Slot
 from domain.ports import Conclusion, WithdrawalView
 from domain.withdrawal import Stage, withdrawal_id, workflow_id
 from ops.bench.scratch import free_port
@@ -33,7 +34,7 @@ class NobodyToTell:
 
     async def conclude(self, conclusion: Conclusion) -> None: ...
 
-    async def look_again(self, slot_id: str) -> None: ...
+    async def look_again(self, slot: Slot) -> None: ...
 
 
 @dataclass

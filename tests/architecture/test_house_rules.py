@@ -107,6 +107,17 @@ def test_a_broad_except_never_swallows_in_silence() -> None:
     assert not silent, f"{silent}: an error nobody hears of is a lost withdrawal; name it, or log what you do about it"
 
 
+def test_no_workflow_loads_the_modules_beside_it_anew_for_each_run() -> None:
+    """`from workflows import letters` does, passed through or not; `import workflows.letters as letters` does not."""
+    anew = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources("workflows")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "workflows"
+    ]
+    assert not anew, f"{anew}: the sandbox executes such a module for each run, which costs more than the run itself"
+
+
 def test_the_tests_use_no_mock_library() -> None:
     mocks = [
         str(path.relative_to(ROOT))

@@ -359,29 +359,26 @@ class FakeBooks:
             for slot in self._open(network, wallet)
         ]
 
-    async def store_version(self, version: Version) -> Version:
-        self._enter("store_version")
+    async def begin_delivery(self, version: Version, now: datetime) -> Sequence[Version]:
+        self._enter("begin_delivery")
         if version.slot_id not in self._slots:
             raise Refused("SLOT_UNKNOWN", "There is no such slot.", slot=version.slot_id)
+        slot, closed = self._slots[version.slot_id]
         stored = self._versions[version.slot_id]
         known = next((v for v in stored if version.number == v.number or version.txid == v.txid), None)
         if known is None:
-            if self._slots[version.slot_id][1] is not None:
+            if closed is not None:
                 raise Refused("SLOT_CLOSED", "Nothing is added to a slot whose end is proven.", slot=version.slot_id)
             stored.append(version)
-        return self._leave("store_version", known or version)
+        for row in self._rows_of(slot):
+            if row.stage is Stage.PLANNED:
+                row.txid = (known or version).txid
+                self._step(row, Stage.BROADCAST, "payout", "")
+        return self._leave("begin_delivery", sorted(stored, key=lambda one: one.number))
 
     async def versions(self, slot_id: str) -> Sequence[Version]:
         self._enter("versions")
         return sorted(self._versions[slot_id], key=lambda version: version.number)
-
-    async def record_broadcast(self, slot_id: str, version: Version, now: datetime) -> None:
-        self._enter("record_broadcast")
-        self._check_version(slot_id, version.txid)
-        for row in self._rows_of(self._slots[slot_id][0]):
-            row.txid = version.txid
-            if row.stage is Stage.PLANNED:
-                self._step(row, Stage.BROADCAST, "payout", "")
 
     async def record_facts(self, slot: Slot, facts: Facts) -> None:
         self._enter("record_facts")

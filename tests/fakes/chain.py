@@ -258,13 +258,13 @@ class FakeChain:
 
     async def quote(self, payments: Sequence[Payment], wallet: str) -> Fee:
         self._reach()
-        [payment] = payments
-        if self.model.balance(payment.asset, wallet) < int(payment.amount):
+        asset, recipient, amount = _together(payments)
+        if self.model.balance(asset, wallet) < amount:
             raise Unavailable("WALLET_SHORT", "The hot wallet is short; the payment waits for its refill.")
-        await self.inspect(payment.recipient, self.model.assets[payment.asset])
-        if payment.asset in self.model.broken:
+        await self.inspect(recipient, self.model.assets[asset])
+        if asset in self.model.broken:
             raise Refused("PAYMENT_REVERTS", "The network would reject this payment.", reason="broken on purpose")
-        gas = NATIVE_GAS if self.model.assets[payment.asset].native else TOKEN_GAS
+        gas = NATIVE_GAS if self.model.assets[asset].native else TOKEN_GAS
         return await self.market(fees.with_margin(gas))
 
     async def fund(self, payments: Sequence[Payment], wallet: str, fee: Fee) -> tuple[Coin, ...]:
@@ -294,14 +294,11 @@ class FakeChain:
     async def draft(self, slot: Slot, fee: Fee) -> Draft:
         if fee.most > int(slot.fee_cap):
             raise Refused("FEE_ABOVE_CAP", "The fee passes the cap of its slot.", slot=slot.id)
-        [payment] = slot.payments
         tx = Tx(
             self.network.chain_id,
             slot.wallet,
             int(slot.scarce),
-            payment.asset,
-            payment.recipient,
-            int(payment.amount),
+            *_together(slot.payments),
             fee.weight,
             fee.price,
             fee.tip,
@@ -384,3 +381,9 @@ class FakeChain:
             block.number, block.hash, outcome.succeeded, outcome.moved, str(outcome.cost), outcome.strayed
         )
         return Sighting(txid, True, claim)
+
+
+def _together(payments: Sequence[Payment]) -> tuple[str, str, int]:
+    """Asset, recipient and units of the one transfer that makes these payments: all of them go to one recipient."""
+    [(asset, recipient)] = {(payment.asset, payment.recipient) for payment in payments}
+    return asset, recipient, sum(int(payment.amount) for payment in payments)

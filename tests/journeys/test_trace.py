@@ -22,7 +22,6 @@ EXPORT_WAIT_S = 15
 ASKED_AND_PAID = (
     ("api", "POST /v1/withdrawals"),
     ("orchestrator", "RunWorkflow:Withdrawal"),
-    ("orchestrator", "RunWorkflow:Payout"),
     ("signer", "RunActivity:sign"),
     ("chain", "RunActivity:deliver"),
     ("books", "RunActivity:settle"),
@@ -100,7 +99,7 @@ def test_one_trace_leads_from_the_request_to_the_node(environment: dict[str, str
         assert {service for service, _ in trace} == {"api", "orchestrator", "books", "chain", "signer"}
         assert ("api", "store request_withdrawal") in trace
         assert {("chain", name) for name in BROADCASTS} & set(trace), "the node call that offers the bytes is a span"
-        for step in ("RunWorkflow:Withdrawal", "RunWorkflow:Payout", "RunActivity:judge", "RunActivity:sign"):
+        for step in ("RunWorkflow:Withdrawal", "RunActivity:judge", "RunActivity:sign", "RunActivity:settle"):
             assert [name for _, name in trace].count(step) == 1, step
     logs = "".join(path.read_text() for path in (Path(environment["STRONGROOM_STATE_DIR"]) / "logs").glob("*.log"))
     assert all(id in logs for id in traces), "a log line leads to its trace"

@@ -1,31 +1,21 @@
 """How activities reach the workflows, on a real Temporal."""
 
-from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from temporalio import activity
-from temporalio.client import Client
-from temporalio.testing import ActivityEnvironment
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 
 from activities.stories import PayoutOrder
+from domain.payout import Slot
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
-from tests.activities.test_chain import planned
-from tests.workflows.world import World
+from tests.workflows.world import ETHEREUM, World
 from workers.stories import TemporalStories
 from workflows.state import Plea
 from workflows.withdrawal import WithdrawalWorkflow
-
-
-async def inside(client: Client, call: Callable[[], Awaitable[Any]]) -> Any:
-    """Makes the call as an activity of a worker of `client` does."""
-
-    @activity.defn
-    async def does() -> Any:
-        return await call()
-
-    run: Any = ActivityEnvironment(client=client).run(does)
-    return await run
 
 
 async def test_a_conclusion_reaches_an_open_story(world: World) -> None:
@@ -33,7 +23,7 @@ async def test_a_conclusion_reaches_an_open_story(world: World) -> None:
         handle = await world.withdraw("25")
         id = handle.id.removeprefix("withdrawal/")
         await world.stands_at(id, Stage.QUEUED)
-        await inside(world.client, lambda: TemporalStories().conclude(Conclusion(id, Stage.SETTLED, "", "0x1")))
+        await world.inside(lambda: TemporalStories().conclude(Conclusion(id, Stage.SETTLED, "", "0x1")))
         assert (await handle.result()).txid == "0x1"
 
 
@@ -45,19 +35,47 @@ async def test_a_story_that_is_over_or_was_never_told_needs_no_conclusion(world:
         await world.stands_at(id, Stage.REFERRED)
         await handle.execute_update(WithdrawalWorkflow.cancel, Plea("carol"))
         await handle.result()
-    await inside(world.client, lambda: stories.conclude(Conclusion(id, Stage.CANCELLED)))
-    await inside(world.client, lambda: stories.conclude(Conclusion("wd_nobody", Stage.SETTLED)))
-    await inside(world.client, lambda: stories.look_again("ethereum/0x0/0"))
+    await world.inside(lambda: stories.conclude(Conclusion(id, Stage.CANCELLED)))
+    await world.inside(lambda: stories.conclude(Conclusion("wd_nobody", Stage.SETTLED)))
+    await world.inside(lambda: stories.look_again(Slot("ethereum/0x0/0", "ethereum", "0x0", "0", (), "1", 1)))
 
 
-async def test_a_payout_is_begun_once_and_again_only_after_it_was_broken_off(world: World) -> None:
-    order = await planned(world)
-    draft = await world.chain.draft(order.slot, order.version.fee)
+async def test_a_slot_is_handed_to_the_withdrawal_that_it_pays_and_to_it_once(world: World) -> None:
+    async with world.at_work("orchestrator", "books"):
+        handle, order = await planned_order(world)
+        for again in (False, True, True):
+            await world.inside(lambda again=again: TemporalStories().begin_payout(order, planned_before=again))
+        told = [event.event_type for event in (await handle.fetch_history()).events]
+        assert told.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 1
+        await world.until(lambda: _signs(handle), "the story begun")
+    with pytest.raises(RPCError):
+        await world.payout(0).describe()
 
-    async def begun() -> bool:
-        return await TemporalStories().begin_payout(PayoutOrder(order.slot, draft, ()))
 
-    assert await inside(world.client, begun) is True
-    assert await inside(world.client, begun) is False
-    await world.payout(0).terminate("somebody meant well")
-    assert await inside(world.client, begun) is True
+async def _signs(handle: WorkflowHandle[Any, Any]) -> bool:
+    return (await handle.query(WithdrawalWorkflow.status)).stage is Stage.PLANNED
+
+
+async def test_a_slot_whose_withdrawal_is_told_no_more_gets_a_workflow_of_its_own(world: World) -> None:
+    async with world.at_work("orchestrator", "books"):
+        handle, order = await planned_order(world)
+        await world.inside(lambda: TemporalStories().begin_payout(order))
+    await handle.terminate("somebody meant well")
+    runs = []
+    for _ in range(2):
+        await world.inside(lambda: TemporalStories().begin_payout(order, planned_before=True))
+        runs.append((await world.payout(0).describe()).run_id)
+    assert runs[0] == runs[1], "one that runs is left alone"
+    await world.payout(0).terminate("somebody meant well again")
+    await world.inside(lambda: TemporalStories().begin_payout(order, planned_before=True))
+    assert (await world.payout(0).describe()).run_id != runs[0], "one that was broken off is begun anew"
+
+
+async def planned_order(world: World) -> tuple[WorkflowHandle[Any, Any], PayoutOrder]:
+    """A withdrawal whose slot is planned and whose story nobody has begun."""
+    handle = await world.withdraw("25")
+    await world.stands_at(handle.id.removeprefix("withdrawal/"), Stage.QUEUED)
+    items = await world.books.queued(ETHEREUM, world.wallet, 1)
+    slot = await world.books.plan_slot(world.chain.network, world.wallet, items, datetime.now(UTC))
+    assert isinstance(slot, Slot)
+    return handle, await world.order_of(slot)

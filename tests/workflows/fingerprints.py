@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workers.registry import WORKFLOWS
+from workflows.slot_story import SlotStory
 
 COMMITTED = Path(__file__).with_name("fingerprints.json")
 # What the SDK writes into the history, or decides by it.
@@ -33,8 +34,10 @@ _COMMANDS = frozenset(
 
 
 def fingerprints() -> dict[str, dict[str, list[str]]]:
-    """Workflow -> method -> its commands and the methods of the same workflow it calls."""
-    return {workflow.__name__: _methods(workflow) for workflow in WORKFLOWS}
+    """Workflow -> method -> its commands and the methods of the same workflow it calls; so too of the story that two
+    workflows tell.
+    """
+    return {told.__name__: _methods(told) for told in (*WORKFLOWS, SlotStory)}
 
 
 def _methods(workflow: type) -> dict[str, list[str]]:

@@ -54,8 +54,39 @@ async def accepted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         await world.serve()
         withdrawal = await world.withdraw("25")
         await withdrawal.result()
+    return {"withdrawal-accepted": withdrawal}
+
+
+@path()
+async def together(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        withdrawal = await _several(world)
         await world.payout(0).result()
-    return {"withdrawal-accepted": withdrawal, "payout-paid": world.payout(0)}
+        await withdrawal.result()
+    return {"payout-several": world.payout(0), "withdrawal-paid-with-another": withdrawal}
+
+
+@path(slow=True)
+async def together_bumped(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await _several(world)
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
+        world.model.mine(3)
+        await world.payout(0).result()
+    return {"payout-several-bumped": world.payout(0)}
+
+
+@path()
+async def together_halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        await _several(world)
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await world.payout(0).cancel()
+        hot_wallet = await world.serve()
+        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.payout(0).result()
+    return {"payout-several-halted": world.payout(0)}
 
 
 @path()
@@ -154,8 +185,7 @@ async def bumped(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
         world.model.mine(3)
         await withdrawal.result()
-        await world.payout(0).result()
-    return {"payout-bumped": world.payout(0)}
+    return {"withdrawal-bumped": withdrawal}
 
 
 @path(slow=True)
@@ -168,8 +198,7 @@ async def bump_refused(world: World, env: WorkflowEnvironment) -> dict[str, Hand
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         world.model.mine(3)
         await withdrawal.result()
-        await world.payout(0).result()
-    return {"payout-bump-refused": world.payout(0)}
+    return {"withdrawal-bump-refused": withdrawal}
 
 
 @path(slow=True)
@@ -181,8 +210,7 @@ async def failed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         world.model.broken.add(USDT)
         world.model.mine(3)
         await withdrawal.result()
-        await world.payout(0).result()
-    return {"withdrawal-failed": withdrawal, "payout-failed": world.payout(0)}
+    return {"withdrawal-failed": withdrawal}
 
 
 @path()
@@ -196,22 +224,9 @@ async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         await hot_wallet.signal("resume", "please")
         await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann", "bob"]})
         await withdrawal.result()
-        await world.payout(0).result()
         first = world.client.get_workflow_handle(hot_wallet.id, run_id=run)
         await world.until(lambda: _continued(first), "the next term")
-    return {"hot-wallet-halted": first}
-
-
-@path()
-async def fresh_after_resume(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
-    world.vault.failures = [Refused("SIGNER_PAYMENT_MISMATCH", "The amount in the bytes is not the slot's.")]
-    async with world.at_work():
-        hot_wallet = await world.serve()
-        await world.withdraw("25")
-        await world.until(lambda: _stands_still(hot_wallet), "the wallet's story at a halt")
-        await hot_wallet.signal("resume", {"reason": "the node was replaced", "actors": ["ann"]})
-        await world.payout(0).result()
-    return {"payout-fresh-after-resume": world.payout(0)}
+    return {"hot-wallet-halted": first, "withdrawal-signer-refused": withdrawal}
 
 
 @path()
@@ -219,10 +234,9 @@ async def redrafted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]
     world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
     async with world.at_work():
         await world.serve()
-        await world.withdraw("25")
-        await world.until(lambda: world.books.calls["settle"] > 0, "the slot settled")
-        await world.payout(0).result()
-    return {"payout-redrafted": world.payout(0)}
+        withdrawal = await world.withdraw("25")
+        await withdrawal.result()
+    return {"withdrawal-redrafted": withdrawal}
 
 
 @path(slow=True)
@@ -230,7 +244,7 @@ async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Han
     world.chain.faults.black_holes = 10**6
     async with world.at_work():
         hot_wallet = await world.serve()
-        await world.withdraw("25")
+        withdrawal = await world.withdraw("25")
         await world.until(lambda: bool(world.chain.sent), "the first bytes out")
         world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
         world.first_version_ends()
@@ -240,8 +254,8 @@ async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Han
         await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
         await world.until(lambda: bool(world.model.pool), "the second version in the pool")
         world.model.mine(3)
-        await world.payout(0).result()
-    return {"payout-ended-by-time": world.payout(0)}
+        await withdrawal.result()
+    return {"withdrawal-ended-by-time": withdrawal}
 
 
 @path()
@@ -249,26 +263,26 @@ async def settling_refused(world: World, env: WorkflowEnvironment) -> dict[str, 
     world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
     async with world.at_work():
         hot_wallet = await world.serve()
-        await world.withdraw("25")
+        withdrawal = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
-        await world.payout(0).result()
-    return {"payout-settling-refused": world.payout(0)}
+        await withdrawal.result()
+    return {"withdrawal-settling-refused": withdrawal}
 
 
 @path(slow=True)
 async def used_by_a_stranger(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with world.at_work():
         await world.serve()
-        await world.withdraw("25")
+        withdrawal = await world.withdraw("25")
         await world.until(lambda: bool(world.chain.sent), "the bytes out")
         world.model.mine(1, extra=[world.foreign(0)])
         world.model.mine(3)
         await world.until(lambda: world.books.calls["halt_wallet"] >= 1, "the halt")
-        await world.payout(0).cancel()
-        await world.payout(0).signal("resume")
+        await withdrawal.cancel()
+        await withdrawal.signal("resume")
         await world.until(lambda: world.books.calls["halt_wallet"] >= 2, "the second halt")
-    return {"payout-halted": world.payout(0)}
+    return {"withdrawal-halted": withdrawal}
 
 
 @path()
@@ -289,6 +303,16 @@ async def _referred(world: World) -> tuple[str, Handle]:
     id = withdrawal.id.removeprefix("withdrawal/")
     await world.stands_at(id, Stage.REFERRED)
     return id, withdrawal
+
+
+async def _several(world: World) -> Handle:
+    """Two withdrawals that are paid from one slot; the first of them."""
+    handles = [await world.withdraw(coins) for coins in ("25", "10")]
+    ids = [handle.id.removeprefix("withdrawal/") for handle in handles]
+    for id in ids:
+        await world.stands_at(id, Stage.QUEUED)
+    await world.pay_together(*ids)
+    return handles[0]
 
 
 async def _stands_still(handle: Handle) -> bool:

@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
 
 import activities.hot_wallet
 from activities.chain import DeliverOrder
@@ -17,8 +19,10 @@ from domain.withdrawal import Stage
 from tests.fakes.chain import Tx
 from tests.workflows.world import ETHEREUM, USDT, World
 from workers.hosting import Hosted, worker
-from workflows.options import chain_queue
-from workflows.payout import REDRAFTS_MAX, PayoutWorkflow
+from workflows.options import ORCHESTRATOR_QUEUE, chain_queue
+from workflows.payout import PayoutWorkflow
+from workflows.slot_story import REDRAFTS_MAX
+from workflows.withdrawal import WithdrawalWorkflow
 
 COINS = 25 * 10**6
 
@@ -211,17 +215,18 @@ async def test_a_strangers_transaction_on_our_nonce_halts_until_people_resume(sl
 async def test_a_slot_that_a_stranger_used_is_never_called_paid(slow_world: World) -> None:
     world = slow_world
     async with world.at_work():
-        id, _ = await sent(world)
+        id, handle = await sent(world)
         world.model.mine(1, extra=[world.foreign(0)])
         world.model.mine(3)
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert "none of our versions" in str(world.halted())
-        status = await world.payout(0).query(PayoutWorkflow.status)
-        assert status.halted == world.halted()
+        status = await handle.query(WithdrawalWorkflow.status)
+        assert status.slot is not None
+        assert status.slot.halted == world.halted()
         assert world.stage(id) in (Stage.BROADCAST, Stage.CONFIRMING)
         assert world.held() == COINS + 1_500_000
-        await world.payout(0).cancel()
-        await world.payout(0).signal("resume", args=[1, 2])
+        await handle.cancel()
+        await handle.signal("resume", args=[1, 2])
         await world.until(lambda: world.books.calls["halt_wallet"] >= 2, "looked at again, and halted again")
     assert world.arrived() == 0
 
@@ -287,7 +292,6 @@ async def test_an_end_that_the_books_refuse_halts_and_is_settled_after_people_lo
         assert "ENTRY_CONFLICT" in str(world.halted())
         await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
         assert (await handle.result()).stage is Stage.SETTLED
-        await world.payout(0).result()
     assert world.arrived() == COINS
     world.assert_books_agree()
 
@@ -305,15 +309,14 @@ async def test_nodes_that_are_down_for_a_while_only_delay_it(slow_world: World) 
 
 
 async def test_books_that_break_after_their_commits_change_nothing(world: World) -> None:
-    for method in ("plan_slot", "store_version", "settle"):
+    for method in ("plan_slot", "begin_delivery", "settle"):
         world.books.lost_answers[method] = 1
-    world.books.failures["record_broadcast"] = [Uncertain("DATABASE_UNCERTAIN", "The answer to COMMIT was lost.")]
+    world.books.failures["begin_delivery"] = [Uncertain("DATABASE_UNCERTAIN", "The answer to COMMIT was lost.")]
     world.books.failures["record_facts"] = [Unavailable("DATABASE_UNAVAILABLE", "The database does not answer.")]
     async with world.at_work():
         await world.serve()
         handle = await world.withdraw("25")
         assert (await handle.result()).stage is Stage.SETTLED
-        await world.payout(0).result()
     assert world.arrived() == COINS
     assert world.model.count(world.wallet) == 1
     world.assert_books_agree()
@@ -326,7 +329,7 @@ async def test_a_worker_that_dies_after_the_broadcast_is_replaced_and_nothing_is
     @activity.defn(name="deliver")
     async def dies(order: DeliverOrder) -> Delivery:
         """A worker killed between its broadcast and its first look: no heartbeat, no result, no goodbye."""
-        await world.books.store_version(order.version)
+        await world.books.begin_delivery(order.version, datetime.now(UTC))
         await world.chain.broadcast(order.version)
         fell_silent.set()
         activity.raise_complete_async()
@@ -340,7 +343,6 @@ async def test_a_worker_that_dies_after_the_broadcast_is_replaced_and_nothing_is
         async with world.at_work("chain"):
             world.model.mine(3)
             assert (await handle.result()).stage is Stage.SETTLED
-            await world.payout(0).result()
     assert world.arrived() == COINS
     assert len(set(world.chain.sent)) == 1
     world.assert_books_agree()
@@ -359,21 +361,125 @@ async def test_a_drained_worker_hands_over_at_once(slow_world: World) -> None:
     assert world.arrived() == COINS
 
 
-async def test_a_payout_terminated_by_hand_is_begun_again_and_pays_once(
+# ---------------------------------------------------------------- who tells it
+async def test_a_slot_that_pays_several_is_told_apart_and_each_of_them_hears_its_end(world: World) -> None:
+    async with world.at_work():
+        handles = [await world.withdraw(coins) for coins in ("25", "10")]
+        ids = [handle.id.removeprefix("withdrawal/") for handle in handles]
+        for id in ids:
+            await world.stands_at(id, Stage.QUEUED)
+        await world.pay_together(*ids)
+        ends = [await handle.result() for handle in handles]
+        final = await world.payout(0).result()
+    assert [(end.withdrawal_id, end.stage, end.txid) for end in ends] == [
+        (id, Stage.SETTLED, final["txid"]) for id in ids
+    ]
+    assert len(world.chain.sent) == 1
+    assert world.arrived() == COINS + 10 * 10**6
+    world.assert_books_agree()
+
+
+async def test_a_slot_that_pays_several_goes_on_when_its_halted_wallet_is_resumed(world: World) -> None:
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        handles = [await world.withdraw("25") for _ in range(2)]
+        for handle in handles:
+            await world.stands_at(handle.id.removeprefix("withdrawal/"), Stage.QUEUED)
+        await world.pay_together(*(handle.id.removeprefix("withdrawal/") for handle in handles))
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        assert (await world.payout(0).query(PayoutWorkflow.status)).halted == world.halted()
+        await world.payout(0).cancel()
+        hot_wallet = await world.serve()
+        await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
+        assert {(await handle.result()).stage for handle in handles} == {Stage.SETTLED}
+    assert world.arrived() == 2 * COINS
+
+
+async def test_a_teller_that_was_terminated_by_hand_is_followed_by_another_and_pays_once(
     slow_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = slow_world
     monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 1)
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 1)
     async with world.at_work():
-        _, handle = await sent(world)
+        id, handle = await sent(world)
+        await handle.terminate("somebody meant well")
+        await world.until(lambda: _runs(world, ""), "the slot's own workflow", seconds=25)
         first = await world.payout(0).describe()
-        await world.payout(0).terminate("somebody meant well")
-        await world.until(lambda: _begun_again(world, first.run_id), "a new run of the payout", seconds=25)
+        await world.payout(0).terminate("somebody meant well again")
+        await world.until(lambda: _runs(world, first.run_id), "a new run of it", seconds=25)
         world.model.mine(3)
-        assert (await handle.result()).stage is Stage.SETTLED
+        await world.stands_at(id, Stage.SETTLED)
+        await world.payout(0).result()
     assert world.arrived() == COINS
     assert len(set(world.chain.sent)) == 1
+    world.assert_books_agree()
 
 
-async def _begun_again(world: World, run_id: str) -> bool:
-    return (await world.payout(0).describe()).run_id != run_id
+async def _runs(world: World, other_than: str) -> bool:
+    try:
+        found = await world.payout(0).describe()
+    except RPCError:
+        return False
+    return found.status is WorkflowExecutionStatus.RUNNING and found.run_id != other_than
+
+
+async def test_two_tellers_at_once_pay_once_and_both_end(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        (open_slot,) = await world.books.open_slots(ETHEREUM, world.wallet)
+        payout = await world.client.start_workflow(
+            PayoutWorkflow.run,
+            await world.order_of(open_slot.slot),
+            id=world.payout(0).id,
+            task_queue=ORCHESTRATOR_QUEUE,
+        )
+        await world.until(lambda: len(world.vault.orders) == 2, "both at the signer")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+        await payout.result()
+    assert world.arrived() == COINS
+    assert len(set(world.chain.sent)) == 1
+    world.assert_books_agree()
+
+
+async def test_a_plan_said_twice_or_garbled_changes_nothing(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        (open_slot,) = await world.books.open_slots(ETHEREUM, world.wallet)
+        order = await world.order_of(open_slot.slot)
+        stranger = replace(open_slot.slot.payments[0], withdrawal_id="wd_another")
+        other = replace(order, slot=replace(order.slot, payments=(stranger,)))
+        for words in ([], ["pay it"], [order, order], [{"slot": 1}], [other], [order]):
+            await handle.signal("planned", args=words)
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert len(world.vault.orders) == 1
+    assert world.arrived() == COINS
+
+
+async def test_a_story_at_a_halt_ends_when_another_teller_settled_its_slot_and_not_because_somebody_says_so(
+    world: World,
+) -> None:
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        await world.serve()
+        handle = await world.withdraw("25")
+        id = handle.id.removeprefix("withdrawal/")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        forged = Conclusion(id, Stage.SETTLED, "", "0x1")
+        await handle.signal("concluded", forged)
+        await world.until(lambda: world.books.calls["concluded"] == 1, "a look at the books")
+        assert (await handle.query(WithdrawalWorkflow.status)).stage is Stage.PLANNED
+        (open_slot,) = await world.books.open_slots(ETHEREUM, world.wallet)
+        await world.client.execute_workflow(
+            PayoutWorkflow.run,
+            await world.order_of(open_slot.slot),
+            id=world.payout(0).id,
+            task_queue=ORCHESTRATOR_QUEUE,
+        )
+        end = await handle.result()
+    assert (end.stage, end.txid) == (Stage.SETTLED, world.chain.sent[0])
+    assert world.arrived() == COINS

@@ -9,20 +9,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from activities.books import BooksActivities
 from activities.chain import ChainActivities
 from activities.hot_wallet import HotWalletActivities
 from activities.signing import SigningActivities
+from activities.stories import PayoutOrder
 from adapters.catalogue import Catalogue, load
 from domain.intent import Decision, Ruling
 from domain.ledger import chart
 from domain.money import Amount
-from domain.payout import Facts, SigningOrder, Slot, Version, decide, hot_wallet_workflow_id, payout_workflow_id
+from domain.payout import Facts, Item, SigningOrder, Slot, Version, decide, hot_wallet_workflow_id, payout_workflow_id
 from domain.ports import Conclusion, Request
 from domain.withdrawal import Stage, Withdrawal, withdrawal_id, workflow_id
 from tests.fakes.books import FakeBooks, Row
@@ -143,6 +146,32 @@ class World:
         assert verdict is not None
         return self.people.decision(name, ruling, verdict.intent_hash)
 
+    async def pay_together(self, *ids: str) -> Slot:
+        """One slot for all of these queued withdrawals, and its story begun, as a wallet does that pays in batches."""
+        waiting = await self.books.queued(ETHEREUM, self.wallet, 100)
+        items = [item for item in waiting if item.payment.withdrawal_id in ids]
+        slot = await self.books.plan_slot(self.chain.network, self.wallet, items, datetime.now(UTC))
+        assert isinstance(slot, Slot)
+        order = await self.order_of(slot)
+        await self.inside(lambda: TemporalStories().begin_payout(order))
+        return slot
+
+    async def order_of(self, slot: Slot) -> PayoutOrder:
+        """What the wallet hands to the teller of this slot's story."""
+        fee = await self.chain.quote(slot.payments, self.wallet)
+        intents = [self.row(payment.withdrawal_id).intent for payment in slot.payments]
+        return PayoutOrder(slot, await self.chain.draft(slot, fee), tuple(Item(i, ()) for i in intents if i))
+
+    async def inside(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Makes the call as an activity of a worker does."""
+
+        @activity.defn
+        async def does() -> Any:
+            return await call()
+
+        run: Any = ActivityEnvironment(client=self.client).run(does)
+        return await run
+
     async def settle_in_silence(self, id: str) -> None:
         """Everything happens that ends in the books, but nobody tells the workflow."""
         network, at = self.chain.network, datetime.now(UTC)
@@ -151,8 +180,7 @@ class World:
         assert isinstance(slot, Slot)
         fee = await self.chain.quote(slot.payments, self.wallet)
         version = signed(await self.chain.draft(slot, fee), 1)
-        await self.books.store_version(version)
-        await self.books.record_broadcast(slot.id, version, at)
+        await self.books.begin_delivery(version, at)
         await self.chain.broadcast(version)
         facts = await self.chain.observe(slot, [version])
         step = decide(slot, [version], facts, offer=None, next_fee=None, bump_after=timedelta(hours=1), now=at)

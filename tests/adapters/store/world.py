@@ -113,8 +113,9 @@ class World:
         return await self.books.plan_slot(self.catalogue.networks["ethereum"], wallet, items, self.now, inputs)
 
     async def broadcast(self, slot: Slot, number: int = 1) -> Version:
-        version = await self.books.store_version(version_of(slot, number))
-        await self.books.record_broadcast(slot.id, version, self.later(2))
+        version = version_of(slot, number)
+        stored = await self.books.begin_delivery(version, self.later(2))
+        assert version in stored
         return version
 
     def facts(self, version: Version, block: int | None, at: float = 3, used: bool = False) -> Facts:

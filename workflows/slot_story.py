@@ -1,0 +1,170 @@
+"""The story of one slot: signed, delivered, bumped where the network asks for more, settled once its end is proven.
+
+It is told by the workflow of the withdrawal that the slot pays, or by a workflow of its own (`workflows.payout`). It
+has no way to fail: it ends with proof, or it waits for people. Two tellers at once are harmless: the signer gives the
+same bytes, delivering stands any number of attempts, and the books close a slot once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.books import BooksActivities, Halt, Settlement
+from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
+from activities.failures import refusal
+from activities.signing import SigningActivities
+from activities.stories import PayoutOrder
+from domain.payout import Act, Delivery, Draft, Final, SigningOrder, Version
+from domain.ports import Conclusion
+from workflows.options import BOOKS, SIGNING, on
+from workflows.state import PayoutState, PayoutStatus
+
+REDRAFTS_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The proven end of a slot, and what it made of each withdrawal."""
+
+    final: Final
+    conclusions: Sequence[Conclusion]
+
+
+class SlotStory:
+    """One slot from its first signature to the proof of its end. `show` is given a line for people at each turn;
+    `teller` is the withdrawal that tells it and needs to be told nothing, if one does.
+    """
+
+    def __init__(self, order: PayoutOrder, show: Callable[[str], None], teller: str = "") -> None:
+        self._order = order
+        self._show = show
+        self._teller = teller
+        self._state = PayoutState()
+
+    async def tell(self) -> Told:
+        """From the first signature on, to the end that the books took."""
+        version = await self._signed(self._order.draft)
+        while True:
+            delivery = await self._delivered(version)
+            if delivery.act is Act.BUMP and delivery.draft is not None:
+                version = await self._bumped(delivery.draft) or version
+            elif delivery.final is None:
+                await self._halt(delivery.reason)
+            elif isinstance(end := await self._settled(delivery.final), Told):
+                return end
+            else:
+                await self._halt(end)
+
+    def look_again(self) -> None:
+        """The wallet was resumed: a story that stands still goes on."""
+        self._state.resumed += 1
+
+    @property
+    def slot_id(self) -> str:
+        return self._order.slot.id
+
+    @property
+    def status(self) -> PayoutStatus:
+        version = self._state.version
+        return PayoutStatus(version.number if version else 0, version.txid if version else None, self._state.halted)
+
+    async def _signed(self, draft: Draft) -> Version:
+        """The first version. While the signer refuses it nothing moves, and nothing behind it can: people must look.
+        Afterwards it is asked for fresh bytes: those it refused may have been what was wrong.
+        """
+        while True:
+            version, refused = await self._ask_signer(draft)
+            if version is not None:
+                return version
+            await self._halt(refused)
+            draft = await self._fresh(draft)
+
+    async def _fresh(self, draft: Draft) -> Draft:
+        """The same payment in bytes of today; people are asked again while there can be none."""
+        while True:
+            try:
+                return await self._redrafted(draft)
+            except ActivityError as error:
+                await self._halt(self._refused("redrafting", error))
+
+    async def _bumped(self, draft: Draft) -> Version | None:
+        """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
+        versions that are all dead nothing can win: people must look, and then the chain again.
+        """
+        version, refused = await self._ask_signer(draft)
+        if version is None and draft.after:
+            await self._halt(refused)
+        elif version is None:
+            self._state.may_bump = False
+            await self._close_wallet(refused)
+        return version
+
+    async def _ask_signer(self, draft: Draft) -> tuple[Version | None, str]:
+        """(version, "") or (None, why not). Bytes that went stale on the way are drafted anew, a few times."""
+        redrafts = 0
+        while True:
+            order = SigningOrder(self._order.slot, draft, self._order.items)
+            try:
+                version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
+            except ActivityError as error:
+                stale = (why := refusal(error)) is not None and why.code == "SIGNER_DRAFT_STALE"
+                if not stale or redrafts == REDRAFTS_MAX:
+                    return None, self._refused("the signer", error)
+            else:
+                self._state.version = version
+                return version, ""
+            redrafts += 1
+            try:
+                draft = await self._redrafted(draft)
+            except ActivityError as error:
+                return None, self._refused("redrafting", error)
+
+    async def _redrafted(self, draft: Draft) -> Draft:
+        order = RedraftOrder(self._order.slot, draft)
+        return await workflow.execute_activity_method(ChainActivities.redraft, order, **on(self._order.slot.network))
+
+    async def _delivered(self, version: Version) -> Delivery:
+        self._say(f"version {version.number} is out as `{version.txid}`")
+        order = DeliverOrder(self._order.slot, version, self._state.may_bump)
+        try:
+            return await workflow.execute_activity_method(
+                ChainActivities.deliver, order, **on(self._order.slot.network)
+            )
+        except ActivityError as error:
+            return Delivery(Act.HALT, reason=self._refused("delivering", error))
+
+    async def _settled(self, final: Final) -> Told | str:
+        """The end once the books hold it, else why they refused it."""
+        settlement = Settlement(self._order.slot, final, workflow.now(), self._teller)
+        try:
+            conclusions = await workflow.execute_activity_method(BooksActivities.settle, settlement, **BOOKS)
+        except ActivityError as error:
+            return self._refused("the books", error)
+        self._say(f"final in block {final.block} as `{final.txid}`: {'paid' if final.paid else 'failed on chain'}")
+        return Told(final, conclusions)
+
+    def _refused(self, who: str, error: ActivityError) -> str:
+        """What people must look into. Anything but a refusal is a bug of ours and raised again."""
+        if (why := refusal(error)) is None:
+            raise error
+        return f"{who} refused slot {self._order.slot.id}: {why}"
+
+    async def _halt(self, reason: str) -> None:
+        """Closes the wallet and waits for people; afterwards the slot is looked at again."""
+        before = self._state.resumed
+        await self._close_wallet(reason)
+        self._say(f"**HALTED**: {reason}\n\nSignal `resume` to the hot wallet when it is understood.")
+        await workflow.wait_condition(lambda: self._state.resumed > before)
+        self._state = replace(self._state, halted=None, may_bump=True)
+
+    async def _close_wallet(self, reason: str) -> None:
+        self._state.halted = reason
+        slot = self._order.slot
+        halt = Halt(slot.network, slot.wallet, reason, workflow.now())
+        await workflow.execute_activity_method(BooksActivities.halt_wallet, halt, **BOOKS)
+
+    def _say(self, says: str) -> None:
+        slot = self._order.slot
+        self._show(f"Slot {slot.scarce} of `{slot.wallet}` on {slot.network}: {says}")
