@@ -17,6 +17,7 @@ from temporalio import activity
 from activities.pulse import Pulse
 from activities.stories import PayoutOrder, Stories
 from domain.asset import Asset
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, StrongroomError, Unavailable, Uncertain
 from domain.payout import Item, foreign_use
 from domain.ports import Books, Chain, OpenSlot, PayoutItem, PlanRefusal, WalletView
@@ -181,7 +182,9 @@ class _Desk:
         self._sweep_at = self._clock() + timedelta(seconds=SWEEP_S)
         for open_slot in await self._books.open_slots(self._network.id, self._wallet):
             try:
-                await self._stories.begin_payout(await self._resumed(open_slot))
+                order = await self._resumed(open_slot)
+                passing(CrashPoint.PAYOUT_RESUMED)
+                await self._stories.begin_payout(order)
             except Refused as why:
                 self._waits(open_slot.slot.id, why)
 
@@ -218,6 +221,7 @@ class _Desk:
     async def _planned_slot(self, item: PayoutItem) -> PayoutOrder:
         """One payout, bound to the wallet's next slot. Raises Refused with the reason that it waits, or _Full."""
         fee = await self._chain.quote([item.payment], self._wallet)
+        passing(CrashPoint.PAYOUT_QUOTED)
         slot = await self._books.plan_slot(self._network, self._wallet, [item], self._clock())
         if isinstance(slot, PlanRefusal):
             if slot.code in _WALLET_IS_FULL:
@@ -226,11 +230,16 @@ class _Desk:
             raise Refused(slot.code, slot.detail or "The payout stays queued.")
         self._planned += 1
         self._waiting.pop(item.payment.withdrawal_id, None)
-        return PayoutOrder(slot, await self._chain.draft(slot, fee), (_shown(item),))
+        passing(CrashPoint.SLOT_PLANNED)
+        draft = await self._chain.draft(slot, fee)
+        passing(CrashPoint.SLOT_DRAFTED)
+        return PayoutOrder(slot, draft, (_shown(item),))
 
     async def _begun(self, starts: list[asyncio.Task[bool]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""
         started = await asyncio.gather(*starts, return_exceptions=True)
+        if starts:
+            passing(CrashPoint.PAYOUT_BEGUN)
         failed = [answer for answer in started if isinstance(answer, BaseException)]
         if failed:
             self.doubt()

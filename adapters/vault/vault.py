@@ -18,6 +18,7 @@ from adapters.vault.order import Judged
 from adapters.vault.quorum import Signatures
 from adapters.vault.rules import AssetRules, NetworkRules, Rules
 from adapters.vault.store import Page, Store
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused
 from domain.network import Network
 from domain.payout import SigningOrder, Version
@@ -66,13 +67,18 @@ class SigningVault:
 
     def _sign(self, order: SigningOrder) -> Version:
         now = self._clock()
+        passing(CrashPoint.ORDER_RECEIVED)
         try:
-            return self._judge_and_sign(order, now)
+            version = self._judge_and_sign(order, now)
         except Refused as refusal:
             slot = str(order.slot.id)
             self._store.record_refusal(slot, refusal, now)
             _log.warning("signing refused", extra={"code": refusal.code, "slot_id": slot[:256]})
             raise
+        passing(CrashPoint.SIGNATURE_KEPT)
+        if version.number > 1:
+            passing(CrashPoint.BUMP_SIGNED)
+        return version
 
     def _judge_and_sign(self, order: SigningOrder, now: datetime) -> Version:
         orders.check_form(order)
@@ -117,6 +123,7 @@ class SigningVault:
             dearest = max((version.fee.most for version in versions), default=0)
             _spend_fee(page, order, rules, reading.fee.most - dearest, now)
         signed = family.sign(order.draft.unsigned, key)
+        passing(CrashPoint.SIGNED)
         version = Version(slot, len(versions) + 1, signed.txid, signed.raw, reading.fee, now)
         page.keep(version, reading.expires_at_ms or 0)
         return version
