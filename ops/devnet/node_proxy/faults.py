@@ -45,6 +45,7 @@ class Order(Faults):
     seed: int | None = Field(default=None, description="Starts the dice anew.")
     mine: int = Field(default=0, ge=0, le=1000, description="Makes so many blocks now, held or not.")
     reset: bool = Field(default=False, description="Takes all faults back first.")
+    forget: bool = Field(default=False, description="What waits in the pool now is forgotten.")
 
 
 class Dice:
@@ -57,7 +58,7 @@ class Dice:
 
     def obey(self, order: Order) -> None:
         """Takes over the fields that the order names."""
-        named = order.model_dump(exclude_unset=True, exclude={"seed", "reset", "mine"})
+        named = order.model_dump(exclude_unset=True, exclude={"seed", "reset", "mine", "forget"})
         self.faults = Faults(**(({} if order.reset else self.faults.model_dump()) | named))
         if order.seed is not None:
             self._rng = Random(order.seed)
