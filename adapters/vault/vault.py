@@ -55,8 +55,8 @@ class SigningVault:
     async def sign(self, order: SigningOrder) -> Version:
         """Signs one version of one slot; the same order gives the same bytes, for ever.
 
-        Raises Refused SIGNER_* (final and remembered with its facts) and Unavailable SIGNER_STORE_UNAVAILABLE or
-        ROSTER_UNREADABLE (nothing was signed, ask again).
+        Raises Refused SIGNER_* (final and remembered with its facts) and Unavailable SIGNER_STORE_UNAVAILABLE,
+        ROSTER_UNREADABLE or SIGNER_ATTEMPT_ALIVE (nothing was signed, ask again).
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._sign, order)
 
