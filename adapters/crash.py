@@ -1,7 +1,7 @@
 """Makes this process die by SIGKILL at a crash point, once: for those who want to see what is left then.
 
 A process that is kept alive would die again at every start, so the death leaves a mark in the installation's run
-directory and nobody dies there again until `forget` removes it.
+directory and nobody dies there again until it is removed (`mark_of`).
 """
 
 import logging
@@ -23,7 +23,7 @@ def arm(settings: Settings) -> None:
     """
     if not settings.crash_at:
         return
-    mark = _mark(settings)
+    mark = mark_of(settings, settings.crash_at)
     if mark.exists():
         log.warning("not armed: a process has died at %s already", settings.crash_at)
         return
@@ -42,13 +42,9 @@ def arm(settings: Settings) -> None:
     log.warning("armed: this process dies at %s", settings.crash_at)
 
 
-def forget(settings: Settings) -> None:
-    """The next process armed there dies again."""
-    _mark(settings).unlink(missing_ok=True)
-
-
-def _mark(settings: Settings) -> Path:
-    return settings.run_dir / f"died-at-{(settings.crash_at or '').replace(':', '-')}"
+def mark_of(settings: Settings, crash_at: str) -> Path:
+    """The file that says that somebody died there; once it is gone, the next process armed there dies again."""
+    return settings.run_dir / f"died-at-{crash_at.replace(':', '-')}"
 
 
 def _die(mark: Path) -> None:

@@ -5,6 +5,7 @@ the end) goes past the faults: to anvil behind its proxy, to TRON's second node.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from ops.devnet import treasury
 from ops.devnet.ports import HOST
 from ops.devnet.tron import treasury as tron_treasury
 
-BLOCKS_WAIT_S, LOOK_S = 30.0, 0.1
+BLOCKS_WAIT_S, LOOK_S, CATCH_UP_MAX_S = 30.0, 0.1, 10.0
 GWEI = 10**9
 
 
@@ -150,8 +151,19 @@ class TronTerror(_Terror):
         async with self.lock:
             for at in range(depth, 0, -1):  # blocks that are solid are never replaced
                 if await self._order(fork=at):
+                    await self._catch_up()
                     return True
             return False
+
+    async def _catch_up(self) -> None:
+        """A fork's blocks come a slot after each other at once, which takes the chain's clock ahead of everybody's; on
+        the real network slots are moments. It rests until the clocks agree again.
+        """
+        await self._order(halted=True)
+        async with self.session.get(f"{self.control}/_ctl") as answer:
+            ahead_s = (await answer.json())["head_time_ms"] / 1000 - time.time()
+        await asyncio.sleep(max(0.0, min(ahead_s, CATCH_UP_MAX_S)))
+        await self._order(halted=False, time_skew_s=0)
 
     async def raise_fees(self, times: int) -> None:
         self.usual = self.usual or await self._energy_fee()

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -60,6 +61,8 @@ def schedule_for(seed: int, networks: Sequence[str], minutes: float, withdrawals
 async def house(base: Settings, networks: Sequence[str], pace: Pace) -> AsyncIterator[House]:
     """An installation of its own on the ports of `base`, gone at the end; kept, and named, when something failed."""
     folder = Path(tempfile.mkdtemp(prefix="strongroom-chaos-"))
+    if (task := asyncio.current_task()) is not None:  # a process that is told to end stops what it started
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     settings = settings_for(base, folder, pace)
     try:
         async with AsyncExitStack() as held:

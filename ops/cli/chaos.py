@@ -76,6 +76,46 @@ def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
     _tell(report, json)
 
 
+@app.command()
+def matrix(
+    network: Networks = "all",
+    points: Annotated[str, typer.Option(help="Crash points, separated by commas, or `all`.")] = "all",
+    fault: Annotated[str, typer.Option(help="clean, reorg, lost-reply, separated by commas, or `all`.")] = "all",
+    seed: Seed = None,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 2,
+    write: Annotated[Path | None, typer.Option(help="Write the page of the whole matrix to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """One withdrawal for every crash point, family of networks and fault; exit 0 only if each was paid exactly once."""
+    from adapters.settings import Settings
+    from domain.crash_points import CrashPoint
+    from ops.chaos import cells
+    from ops.chaos.installation import catalogue_of
+    from ops.chaos.matrix import matrix as play
+    from ops.chaos.page import matrix_page
+
+    settings = Settings()
+    catalogue, names = catalogue_of(settings), _networks(network)
+    families = {catalogue.networks[name].family: name for name in reversed(names)}
+    wanted = [CrashPoint(point) for point in _chosen(points, list(CrashPoint))]
+    faults = _chosen(fault, list(cells.Fault))
+    rows = [cell for cell in cells.cells(families, wanted) if cell.fault in faults]
+    chosen = secrets.randbits(32) if seed is None else seed
+    report = asyncio.run(play(rows, settings, chosen, min(at_once, len(rows))))
+    if write is not None:
+        write.write_text(matrix_page(report, list(families)))
+    _tell(report, json)
+
+
+def _chosen(named: str, all_: list[Any]) -> list[str]:
+    """Names out of a list separated by commas. Raises BadParameter for one that is not there."""
+    every = [str(one) for one in all_]
+    names = every if named == "all" else [name.strip() for name in named.split(",")]
+    if unknown := [name for name in names if name not in every]:
+        raise typer.BadParameter(f"there is no {', '.join(unknown)}; there are {', '.join(every)}")
+    return names
+
+
 def _networks(named: str) -> list[str]:
     from ops.demo.story import NETWORKS
 

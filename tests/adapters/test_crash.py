@@ -47,9 +47,9 @@ def test_it_dies_by_sigkill_at_the_passing_it_was_told(crash_at: str, said: str,
 
 
 def test_it_dies_once_and_again_only_after_the_mark_is_gone(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, crash_at="sent")
+    settings = Settings(state_dir=tmp_path)
     assert [life(tmp_path, "sent").returncode for _ in range(2)] == [-signal.SIGKILL, 0]
-    crash.forget(settings)
+    crash.mark_of(settings, "sent").unlink()
     assert life(tmp_path, "sent").returncode == -signal.SIGKILL
 
 
