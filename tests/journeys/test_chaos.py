@@ -16,9 +16,12 @@ REST_S = 420  # start, what is still under way at the end, and the evidence
 
 
 @pytest.mark.timeout(MINUTES * 60 + REST_S + 30)
-def test_under_a_storm_each_withdrawal_is_paid_exactly_once_or_returned(tmp_path: Path) -> None:
+def test_under_a_storm_each_withdrawal_is_paid_exactly_once_or_returned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     seed = secrets.randbits(32)
-    print(f"replay with: ./run chaos payouts --seed {seed} --minutes {MINUTES}")
+    with capsys.disabled():
+        print(f"\nreplay with: ./run chaos payouts --seed {seed} --minutes {MINUTES}")  # noqa: T201 - the seed is what a reader needs
     foreign = ("STRONGROOM_", "TEMPORAL_", "OTEL_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     done = subprocess.run(
