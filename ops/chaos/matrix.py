@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ QUICK = Pace(block_s=0.25, bump_after_s=1, window_s=4)
 PORTS_EACH = 40
 DEATH_WAIT_S, END_WAIT_S, STRIKE_WAIT_S = 45.0, 90.0, 20.0
 LOOK_S = 0.05
+_LEAVING_IN_ORDER = ("chain",)  # it serves the hot wallets all the time: whoever comes next takes over at once
 _OPEN = "ExecutionStatus='Running' AND WorkflowType!='HotWallet'"
 
 
@@ -170,10 +172,11 @@ class _Play:
 
     async def _arm(self) -> None:
         """The process is exchanged for one that dies at the point, once; whoever keeps it starts it again."""
-        process, settings = self._cell.process, self._there.settings
-        await self._there.ward.stack.exchange(
-            again(settings, process, process, {"STRONGROOM_CRASH_AT": self._cell.point.value})
-        )
+        process, settings, stack = self._cell.process, self._there.settings, self._there.ward.stack
+        if process not in _LEAVING_IN_ORDER:
+            with suppress(Unavailable):
+                stack.kill(process)  # it has nothing in hand between two cells
+        await stack.exchange(again(settings, process, process, {"STRONGROOM_CRASH_AT": self._cell.point.value}))
 
     async def _reorg_when_included(self) -> bool:
         """Whether blocks were replaced, the one that first held the payment among them."""

@@ -24,7 +24,6 @@ from ops.chaos.witness import EvmWitness, TronWitness, Witness
 from ops.demo.node import EvmNode, TronNode
 from ops.demo.story import fresh_address
 from ops.devnet import treasury
-from ops.devnet.ports import HOST
 from ops.devnet.tron import treasury as tron_treasury
 from ops.devnet.tron.keys import address_of, address_of_key, base58_of, sign
 from ops.devnet.tron.transaction import Transaction
@@ -124,14 +123,14 @@ class Naive:
     """Pays, for each withdrawal of a schedule, somebody of its own at the same moment."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, session: aiohttp.ClientSession, schedule: Schedule
+        self, settings: Settings, catalogue: Catalogue, witnesses: Mapping[str, Witness], schedule: Schedule
     ) -> None:
         self._schedule = schedule
-        self._senders = {
-            name: _FAMILIES[catalogue.networks[name].family](settings, catalogue.networks[name], session, schedule.seed)
-            for name in schedule.networks
-            if catalogue.networks[name].family in _FAMILIES
-        }
+        self._senders: dict[str, Sender] = {}
+        for name in schedule.networks:
+            network, node = catalogue.networks[name], settings.node_urls(name)[0]
+            if network.family in _FAMILIES:
+                self._senders[name] = _FAMILIES[network.family](network, node, witnesses[name], _secret(name, schedule))
         self._turns = {name: asyncio.Lock() for name in self._senders}
         self._recipients: dict[str, list[str]] = {name: [] for name in self._senders}
 
@@ -185,19 +184,16 @@ class Naive:
         return {"paid_twice": total, "lost": sum(row["lost"] for row in found.values()), "by_network": found}
 
 
-def _evm(settings: Settings, network: Network, session: aiohttp.ClientSession, seed: int) -> Sender:
-    node = EvmNode(session, settings.node_urls(network.id)[0])
-    witness = EvmWitness(session, f"http://{HOST}:{settings.ports.anvil}")
-    return EvmSender(network.chain_id, node, witness, "0x" + _secret(network, seed).hex())
+def _evm(network: Network, node: str, witness: Any, secret: bytes) -> Sender:
+    return EvmSender(network.chain_id, EvmNode(witness.session, node), witness, "0x" + secret.hex())
 
 
-def _tron(settings: Settings, network: Network, session: aiohttp.ClientSession, seed: int) -> Sender:
-    url = settings.node_urls(network.id)[0]
-    return TronSender(TronNode(session, url), TronWitness(session, f"{url}/b"), _secret(network, seed))
+def _tron(network: Network, node: str, witness: Any, secret: bytes) -> Sender:
+    return TronSender(TronNode(witness.session, node), witness, secret)
 
 
-def _secret(network: Network, seed: int) -> bytes:
-    return bytes(keccak(text=f"strongroom/chaos/naive/{seed}/{network.id}"))
+def _secret(network: str, schedule: Schedule) -> bytes:
+    return bytes(keccak(text=f"strongroom/chaos/naive/{schedule.seed}/{network}"))
 
 
 _FAMILIES = {"evm": _evm, "tron": _tron}

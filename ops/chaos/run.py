@@ -111,7 +111,8 @@ async def _through(schedule: Schedule, there: House, naive: bool) -> Mapping[str
     crowd = Crowd(there.settings, there.session, f"chaos-{schedule.seed}")
     progress = Progress(there.store.database)
     storm = Storm(schedule, there.ward, there.terrors, crowd, views, progress, say)
-    simple = Naive(there.settings, there.catalogue, there.session, schedule) if naive else None
+    witnesses = {name: terror.witness for name, terror in there.terrors.items()}
+    simple = Naive(there.settings, there.catalogue, witnesses, schedule) if naive else None
     watching = asyncio.create_task(progress.watch())
     try:
         paying = asyncio.create_task(simple.pay()) if simple else None
