@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.service import RPCError
@@ -53,6 +54,7 @@ async def matrix(wanted: Sequence[Cell], base: Settings, seed: int, at_once: int
     seconds = [row for report in reports for row in report.seconds]
     return {
         "seed": seed,
+        "date": datetime.now(UTC).date().isoformat(),
         "seconds": round(time.monotonic() - begun, 1),
         "seconds_a_cell": round(sum(seconds) / max(1, len(seconds)), 1),
         "clean": not faults and all(word == "once" for word in words.values()) and len(words) == len(wanted),

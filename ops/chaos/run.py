@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ async def _through(schedule: Schedule, there: House, naive: bool) -> Mapping[str
         say(fault)
     return {
         "seed": schedule.seed,
+        "date": datetime.now(UTC).date().isoformat(),
         "networks": list(schedule.networks),
         "minutes": schedule.minutes,
         "seconds": round(time.monotonic() - begun, 1),

@@ -1,6 +1,7 @@
 """`strongroom chaos`: try to break an installation of its own, and say what the nodes saw."""
 
 import asyncio
+import json as json_module
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,8 +104,20 @@ def matrix(
     chosen = secrets.randbits(32) if seed is None else seed
     report = asyncio.run(play(rows, settings, chosen, min(at_once, len(rows))))
     if write is not None:
-        write.write_text(matrix_page(report, list(families)))
+        write.write_text(matrix_page(report))
     _tell(report, json)
+
+
+@app.command()
+def page(
+    matrix_report: Annotated[Path, typer.Argument(metavar="MATRIX", help="What `chaos matrix --json` printed.")],
+    storms: Annotated[list[Path] | None, typer.Argument(help="What `chaos payouts --json` printed.")] = None,
+) -> None:
+    """Print docs/crash-matrix.md from the reports of a matrix and of storms."""
+    from ops.chaos.page import matrix_page
+
+    told = [json_module.loads(path.read_text()) for path in (matrix_report, *(storms or ()))]
+    print(matrix_page(told[0], told[1:]), end="")
 
 
 def _chosen(named: str, all_: list[Any]) -> list[str]:

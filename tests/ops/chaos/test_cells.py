@@ -24,8 +24,26 @@ def test_what_a_point_needs_to_be_reached_is_arranged() -> None:
 
 def test_the_page_shows_every_word_and_a_dash_where_nothing_was_played() -> None:
     report = {"seed": 9, "seconds": 12.0, "cells": {"sent/evm/clean": "once", "sent/evm/reorg": "paid_twice"}}
-    page = matrix_page(report, ["evm"])
+    page = matrix_page(report)
     assert "| `sent` | chain | once | paid_twice | – |" in page
     assert "--seed 9" in page
     assert "1 of 2 cells" in page
     assert all(f"`{point}`" in page for point in CrashPoint)
+
+
+def test_the_page_has_the_simple_senders_figures_beside_ours() -> None:
+    storm = {
+        "seed": 5,
+        "minutes": 10.0,
+        "withdrawals": {"asked": 500},
+        "kills": {"total": 75},
+        "reorgs": {"total": 140},
+        "faults_made": {"total": 200},
+        "paid_twice": 0,
+        "lost": 0,
+        "stuck": 0,
+        "seconds_to_recover": {"p50": 3.5, "max": 8.0},
+        "naive": {"paid_twice": 9, "by_network": {"ethereum": {"most_for_one": 4}}},
+    }
+    page = matrix_page({"seed": 9, "seconds": 12.0, "cells": {"sent/evm/clean": "once"}}, [storm])
+    assert "| 5 | 10 | 500 | 75 | 140 | 200 | 0 | 0 | 0 | 3.5 / 8 s | 9 | 4 |" in page
