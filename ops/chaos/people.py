@@ -42,7 +42,9 @@ class Asked:
 
 
 class Crowd:
-    """Everybody outside. Their patience is long: a dropped connection or a 503 is answered by the same call again."""
+    """Everybody outside. Their patience is long: a dropped connection or a 503 is answered by the same call again.
+    `knocking`: how many wait at the door now.
+    """
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession, run: str) -> None:
         household = Household(settings.state_dir)
@@ -52,6 +54,7 @@ class Crowd:
         self._doors = {name: Door(session, settings.api_url, keys[name]) for name in APPROVERS}
         self._signers: dict[str, Signer] = {name: read_key(household.approver_key(name)) for name in APPROVERS}
         self.asked: list[Asked] = []
+        self.knocking = 0
 
     async def withdraw(self, event: Event) -> Asked:
         """Asks for one withdrawal and does about it what the event says; returns when people have done their part."""
@@ -61,7 +64,11 @@ class Crowd:
         asked = Asked(withdrawal_id(CLIENT, ref), event.target, words["asset"], words["amount"], recipient, people)
         self.asked.append(asked)
         body = {"client_ref": ref, "network": asked.network, "asset": asked.asset, "amount": asked.amount}
-        status, answer = await self._client.post("/v1/withdrawals", {**body, "recipient": recipient}, ref)
+        self.knocking += 1
+        try:
+            status, answer = await self._client.post("/v1/withdrawals", {**body, "recipient": recipient}, ref)
+        finally:
+            self.knocking -= 1
         asked.accepted = status == 202
         if not asked.accepted:
             asked.refusal = f"{status} {answer.get('code', answer.get('detail', ''))}"

@@ -21,7 +21,9 @@ SELECT (SELECT count(*) FROM withdrawal) AS asked,
        (SELECT count(*) FROM verdict) + (SELECT count(*) FROM slot WHERE state = 'CLOSED') AS booked,
        (SELECT count(*) FROM slot) + (SELECT count(*) FROM sighting) AS watched,
        (SELECT count(*) FROM version) AS signed,
-       (SELECT count(*) FROM withdrawal WHERE stage <> ALL($1)) AS open
+       (SELECT count(*) FROM withdrawal WHERE stage <> ALL($1)) AS open,
+       (SELECT count(*) FROM slot s WHERE s.state = 'OPEN'
+           AND NOT EXISTS (SELECT 1 FROM version v WHERE v.slot_id = s.id)) AS unsigned
 """
 # What grows when a part does its work.
 _MARK_OF = {
@@ -52,29 +54,36 @@ class Progress:
     """Watches the books for work being done; `at` is when each mark last grew, by the monotonic clock."""
 
     database: Database
+    knocking: Callable[[], int] = lambda: 0  # how many wait for the door's answer
     at: dict[str, float] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
+    looked_at: float = 0.0
 
     async def watch(self) -> None:
         """Looks for ever; a database that is away is asked again."""
         while True:
+            begun = time.monotonic()
             try:
                 row = await self.database.fetchrow("chaos_progress", _MARKS, [str(end) for end in ENDS])
             except (Unavailable, Uncertain):
                 row = None
+            if row is not None:
+                self.looked_at = begun
             for name, value in (row or {}).items():
                 if self.marks.get(name) != value:
                     self.marks[name], self.at[name] = value, time.monotonic()
             await asyncio.sleep(LOOK_S)
 
-    @property
-    def open(self) -> int:
-        """How many withdrawals have not ended, as of the last look."""
-        return self.marks.get("open", 0)
-
     def since(self, part: str, moment: float) -> bool:
-        """Whether work of the part was seen after `moment`; also when there is none to do."""
-        return self.at.get(_MARK_OF[part.removesuffix(TWIN)], 0) > moment or self.open == 0
+        """Whether work of the part was seen after `moment`; also when there was none to do at a look after it."""
+        kind = part.removesuffix(TWIN)
+        return self.at.get(_MARK_OF[kind], 0) > moment or (self.looked_at > moment and self._left(kind) == 0)
+
+    def _left(self, kind: str) -> int:
+        """How much waits for a part of that kind, as of the last look."""
+        if kind == "api":
+            return self.knocking()
+        return self.marks.get("unsigned" if kind == "signer" else "open", 0)
 
 
 async def measure(part: str, at_s: float, is_back: Callable[[], bool], progress: Progress) -> Recovery:

@@ -110,7 +110,7 @@ async def _through(schedule: Schedule, there: House, naive: bool) -> Mapping[str
     views, begun = there.store.views, time.monotonic()
     before = await views.balances(CLIENT)
     crowd = Crowd(there.settings, there.session, f"chaos-{schedule.seed}")
-    progress = Progress(there.store.database)
+    progress = Progress(there.store.database, lambda: crowd.knocking)
     storm = Storm(schedule, there.ward, there.terrors, crowd, views, progress, say)
     witnesses = {name: terror.witness for name, terror in there.terrors.items()}
     simple = Naive(there.settings, there.catalogue, witnesses, schedule) if naive else None

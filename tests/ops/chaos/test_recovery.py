@@ -4,16 +4,20 @@ import asyncio
 import time
 from typing import cast
 
+import pytest
+
 from adapters.store.database import Database
 from ops.chaos.recovery import PATIENCE_S, Progress, Recovery, figures, measure
 
 
-def progress(open_: int) -> Progress:
-    return Progress(cast(Database, None), marks={"open": open_})
+def progress(left: int) -> Progress:
+    """With so much waiting for each part, as of a look that is always fresh."""
+    marks = {"open": left, "unsigned": left}
+    return Progress(cast(Database, None), lambda: left, marks=marks, looked_at=float("inf"))
 
 
 async def test_up_is_not_yet_at_work() -> None:
-    seen, begun = progress(open_=3), time.monotonic()
+    seen, begun = progress(left=3), time.monotonic()
     following = asyncio.create_task(measure("signer", 1.0, lambda: time.monotonic() - begun > 0.2, seen))
     await asyncio.sleep(0.4)
     seen.at["watched"] = time.monotonic()  # another part's work
@@ -26,8 +30,9 @@ async def test_up_is_not_yet_at_work() -> None:
     assert 0.2 <= recovery.up_s < 0.5 < recovery.works_s
 
 
-async def test_where_nothing_is_left_to_do_answering_is_enough() -> None:
-    recovery = await measure("books", 1.0, lambda: True, progress(open_=0))
+@pytest.mark.parametrize("part", ["books", "api", "signer", "signer_2", "postgres"])
+async def test_where_nothing_is_left_to_do_answering_is_enough(part: str) -> None:
+    recovery = await measure(part, 1.0, lambda: True, progress(left=0))
     assert recovery.works_s == recovery.up_s
 
 
