@@ -53,13 +53,13 @@ def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
     more = ("recovery p50 / max", "simple sender paid twice", "most for one")
     lines = [STORMS, "", f"| {' | '.join((*heads, *more))} |", f"|{' --- |' * len((*heads, *more))}"]
     for storm in storms:
-        simple, recovered = storm.get("naive", {}), storm["seconds_to_recover"]
+        simple, recovered = storm.get("naive", {}), storm.get("seconds_to_recover")
         most = max((row["most_for_one"] for row in simple.get("by_network", {}).values()), default=0)
         row = (
             *(storm["seed"], f"{storm['minutes']:g}", storm["withdrawals"]["asked"]),
             *(storm[kind]["total"] for kind in ("kills", "reorgs", "faults_made")),
             *(storm["paid_twice"], storm["lost"], storm["stuck"]),
-            f"{recovered['p50']:g} / {recovered['max']:g} s",
+            f"{recovered['p50']:g} / {recovered['max']:g} s" if recovered else "–",
             *(simple.get("paid_twice", "–"), most or "–"),
         )
         lines.append(f"| {' | '.join(map(str, row))} |")

@@ -3,7 +3,7 @@
 import asyncio
 import json as json_module
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,10 +66,10 @@ def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
         write.write_text(schedule.text())
     if dry:
         return
-    report = asyncio.run(run.payouts(schedule, settings, BRISK, naive=naive))
+    report = _through(run.payouts(schedule, settings, BRISK, naive=naive))
     if not report["clean"] and shrink:
         short = shortest(
-            schedule, lambda one: not asyncio.run(run.payouts(one, settings, BRISK, naive=False))["clean"], shrink
+            schedule, lambda one: not _through(run.payouts(one, settings, BRISK, naive=False))["clean"], shrink
         )
         path = Path(f"chaos-{schedule.seed}.json")
         path.write_text(short.text())
@@ -102,7 +102,7 @@ def matrix(
     faults = _chosen(fault, list(cells.Fault))
     rows = [cell for cell in cells.cells(families, wanted) if cell.fault in faults]
     chosen = secrets.randbits(32) if seed is None else seed
-    report = asyncio.run(play(rows, settings, chosen, min(at_once, len(rows))))
+    report = _through(play(rows, settings, chosen, min(at_once, len(rows))))
     if write is not None:
         write.write_text(matrix_page(report))
     _tell(report, json)
@@ -127,6 +127,14 @@ def _chosen(named: str, all_: list[Any]) -> list[str]:
     if unknown := [name for name in names if name not in every]:
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; there are {', '.join(every)}")
     return names
+
+
+def _through(work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The report; told to end, it has stopped what it had started."""
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def _networks(named: str) -> list[str]:
