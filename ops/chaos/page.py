@@ -42,7 +42,7 @@ STORMS = """
 
 [A storm](chaos.md) does everything at once, for minutes, from a seed. The last two columns are those of the simple
 sender, which pays as many people through the same nodes at the same time: how many withdrawals it paid more than once,
-and the most payments that one of them got."""
+and the most payments that one of them got. A dash was not measured."""
 
 
 def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
