@@ -34,9 +34,9 @@ def check_window(expires_at_ms: int, network: Network, now: datetime) -> None:
 
 
 def check_dead(attempts: Sequence[tuple[str, int | None]], network: Network, now: datetime) -> None:
-    """Every earlier version (txid, expiration) ended, by as much as solid blocks lag behind. Raises SIGNER_ATTEMPT_ALIVE
-    when whoever says so is ahead of this clock: Unavailable by as much as clocks may differ, for then it only has to be
-    asked again; Refused by more, for then somebody is wrong.
+    """Every earlier version (txid, expiration) ended, by as much as solid blocks lag behind. Raises
+    SIGNER_ATTEMPT_ALIVE when whoever says so is ahead of this clock: Unavailable by as much as clocks may differ, for
+    then it only has to be asked again; Refused by more, for then somebody is wrong.
     """
     lag = timedelta(milliseconds=network.block_time_ms * (network.confirmations - 1))
     for txid, expires_at_ms in attempts:
