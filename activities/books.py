@@ -10,6 +10,7 @@ from datetime import datetime
 from temporalio import activity
 
 from activities.stories import Stories
+from domain.crash_points import CrashPoint, passing
 from domain.intent import Decision
 from domain.payout import Final, Slot
 from domain.policy import Verdict
@@ -93,12 +94,16 @@ class BooksActivities:
     @activity.defn
     async def judge(self, case: Case) -> Verdict:
         """Policy's word, recorded; whoever needs no approver is queued by the same transaction."""
-        return await self._books.judge(case.withdrawal_id, case.at)
+        verdict = await self._books.judge(case.withdrawal_id, case.at)
+        passing(CrashPoint.JUDGED)
+        return verdict
 
     @activity.defn
     async def record_decision(self, word: Word) -> DecisionNote:
         """What the decision was worth. Strangers, repeats and latecomers are recorded and move nothing."""
-        return await self._books.record_decision(word.withdrawal_id, word.decision, word.source, word.at)
+        note = await self._books.record_decision(word.withdrawal_id, word.decision, word.source, word.at)
+        passing(CrashPoint.DECISION_RECORDED)
+        return note
 
     @activity.defn
     async def record_malformed(self, noise: Noise) -> None:
@@ -107,7 +112,9 @@ class BooksActivities:
     @activity.defn
     async def queue_payout(self, case: Case) -> Conclusion:
         """Cleared by its quorum. Raises Refused when the books count otherwise."""
-        return await self._books.queue_payout(case.withdrawal_id, case.at)
+        conclusion = await self._books.queue_payout(case.withdrawal_id, case.at)
+        passing(CrashPoint.PAYOUT_QUEUED)
+        return conclusion
 
     @activity.defn
     async def return_hold(self, order: Return) -> Conclusion:
@@ -125,10 +132,12 @@ class BooksActivities:
         answer; a retry tells them again.
         """
         conclusions = await self._books.settle(settlement.slot, settlement.final, settlement.at)
+        passing(CrashPoint.SETTLED)
         for conclusion in conclusions:
             activity.logger.info("%s ended: %s", conclusion.withdrawal_id, conclusion.stage)
             if conclusion.withdrawal_id != settlement.teller:
                 await self._stories.conclude(conclusion)
+        passing(CrashPoint.CONCLUSION_TOLD)
         return conclusions
 
     @activity.defn

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.pulse import Pulse
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.payout import (
     Act,
@@ -113,6 +114,7 @@ class _Watch:
             await self._begin()
         slot = self._order.slot
         facts = await self._chain.observe(slot, self._versions)
+        passing(CrashPoint.OBSERVED)
         self._step = decide(
             slot,
             self._versions,
@@ -129,7 +131,11 @@ class _Watch:
 
     async def _begin(self) -> None:
         """The bytes are committed and the stage moved before the first node hears of them."""
+        passing(CrashPoint.DELIVERY_BEGUN)
         self._versions = tuple(await self._books.begin_delivery(self._order.version, self._clock()))
+        passing(CrashPoint.VERSION_STORED)
+        if len(self._versions) > 1:
+            passing(CrashPoint.BUMP_STORED)
         await self._send(self._versions[-1])
 
     async def _learnt_more(self) -> bool:
@@ -143,9 +149,13 @@ class _Watch:
     async def _act(self, step: Step) -> Delivery | None:
         match step.act:
             case Act.FINAL | Act.HALT:
+                if step.act is Act.FINAL:
+                    passing(CrashPoint.FINAL_DECIDED)
                 return Delivery(step.act, final=step.final, reason=step.reason)
             case Act.BUMP if step.fee is not None:
+                passing(CrashPoint.BUMP_DECIDED)
                 draft = await self._chain.draft(self._order.slot, step.fee)
+                passing(CrashPoint.BUMP_DRAFTED)
                 return Delivery(step.act, draft=replace(draft, after=step.after), reason=step.reason)
             case Act.OFFER:
                 await self._send(next(v for v in self._versions if v.number == step.offer))
@@ -154,10 +164,12 @@ class _Watch:
     async def _send(self, version: Version) -> None:
         """Offers the stored bytes. Whatever the answer, only the next look says what became of them."""
         underpriced, self._doubt = False, ""
+        passing(CrashPoint.SENDING)
         try:
             await self._chain.broadcast(version)
         except (Uncertain, Refused) as answer:
             underpriced, self._doubt = answer.code == "BROADCAST_UNDERPRICED", str(answer)
+        passing(CrashPoint.SENT)
         doubt = f" ({self._doubt})" if self._doubt else ""
         activity.logger.info("offered version %d as %s%s", version.number, version.txid, doubt)
         self._offer = offered(self._offer, version.number, self._clock(), underpriced=underpriced)
@@ -169,6 +181,7 @@ class _Watch:
         self.quiet = self.quiet + 1 if gist == self._gist else 0
         if gist != self._gist and self._step.act is not Act.FINAL:
             await self._books.record_facts(self._order.slot, facts)
+            passing(CrashPoint.FACTS_RECORDED)
             self._gist = gist
 
     async def _next_fee(self, facts: Facts) -> Fee | None:

@@ -17,6 +17,7 @@ from temporalio import activity
 from activities.pulse import Pulse
 from activities.stories import PayoutOrder, Stories
 from domain.asset import Asset
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, StrongroomError, Unavailable, Uncertain
 from domain.hot_wallet import batches, fewer, smallest_first
 from domain.payout import Fee, Item, Payment, Slot, foreign_use
@@ -217,7 +218,9 @@ class _Desk:
             if open_slot.slot.id in self._believed:
                 continue
             try:
-                await self._begin(await self._resumed(open_slot), planned_before=True)
+                order = await self._resumed(open_slot)
+                passing(CrashPoint.PAYOUT_RESUMED)
+                await self._begin(order, planned_before=True)
             except Refused as why:
                 self._waits(open_slot.slot.id, why)
 
@@ -282,6 +285,7 @@ class _Desk:
         while items:
             try:
                 fee = await self._chain.quote(_payments(items), self._wallet)
+                passing(CrashPoint.PAYOUT_QUOTED)
                 slot = await self._bound(items, fee)
             except (Refused, Unavailable) as why:
                 items = await self._without_hindrance(items, why)
@@ -298,6 +302,7 @@ class _Desk:
             inputs = await self._chain.fund(_payments(items), self._wallet, fee)
             slot = await self._books.plan_slot(self._network, self._wallet, items, self._clock(), inputs)
             if isinstance(slot, Slot):
+                passing(CrashPoint.SLOT_PLANNED)
                 return slot
             if slot.code in _WALLET_IS_FULL:
                 self._look_at = self._clock()
@@ -381,11 +386,14 @@ class _Desk:
         except Refused as why:
             self._waits(slot.id, why)
             return None
+        passing(CrashPoint.SLOT_DRAFTED)
         return PayoutOrder(slot, draft, tuple(shown[payment.withdrawal_id] for payment in slot.payments))
 
     async def _begun(self, starts: list[asyncio.Task[None]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""
         started = await asyncio.gather(*starts, return_exceptions=True)
+        if starts:
+            passing(CrashPoint.PAYOUT_BEGUN)
         failed = [answer for answer in started if isinstance(answer, BaseException)]
         if failed:
             self.doubt()

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from adapters.catalogue import read_rows
+from domain.crash_points import parse as parse_crash_point
 from domain.errors import Refused, Unavailable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,6 +209,12 @@ class Settings(BaseSettings):
         description="OTLP/HTTP collector for traces, as http://localhost:4318. Unset: none are exported.",
     )
 
+    # ---- for those who try to break it
+    crash_at: str | None = Field(
+        default=None,
+        description="Where a process dies by SIGKILL, once, as name or name:nth; only with the devnet profile.",
+    )
+
     @field_validator(
         "state_dir",
         "catalogue_dir",
@@ -221,6 +228,18 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    @model_validator(mode="after")
+    def _crashes_only_where_nothing_is_at_stake(self) -> "Settings":
+        if not self.crash_at:
+            return self
+        if self.profile != "devnet":
+            raise Refused("CONFIG_INVALID", f"{PREFIX}CRASH_AT kills processes; it is for the devnet profile alone.")
+        try:
+            parse_crash_point(self.crash_at)
+        except ValueError as error:
+            raise Refused("CONFIG_INVALID", f"{PREFIX}CRASH_AT: {error}.") from error
+        return self
 
     @field_validator("nodes", mode="before")
     @classmethod

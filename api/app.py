@@ -11,6 +11,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.responses import HTMLResponse
 
 from adapters import catalogue as operator_files
+from adapters import crash
 from adapters import telemetry as telling
 from adapters.catalogue import Catalogue
 from adapters.chains.addresses import RULES
@@ -47,6 +48,7 @@ def create_app() -> FastAPI:
     settings = Settings()
     secrets = [secret.get_secret_value() for secret in (settings.database_url, settings.temporal_api_key) if secret]
     telemetry = telling.set_up("api", level=settings.log_level, otlp_endpoint=settings.otlp_endpoint, secrets=secrets)
+    crash.arm(settings)
     return build(partial(open_door, settings, telemetry), traced=telemetry.traced)
 
 

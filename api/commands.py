@@ -27,6 +27,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import heard
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, StrongroomError, Unavailable
 from domain.intent import Decision
 from domain.ports import Conclusion, DecisionNote, Views, WithdrawalView
@@ -218,6 +219,7 @@ class Commands:
             log.info("the workflow of %s has ended already", order.id)
         finally:
             tracing.detach(token)
+        passing(CrashPoint.STORY_STARTED)
         await self._views.mark_started(order.id)
 
     async def _sweep(self) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from adapters import telemetry
+from adapters import crash, telemetry
 from adapters.settings import Settings
 from adapters.wiring import connect_temporal
 from domain.errors import StrongroomError
@@ -45,6 +45,7 @@ async def work(kind: Kind, settings: Settings) -> None:
     async def connect() -> Client:
         return await connect_temporal(settings, told.plugins, runtime=runtime, identity=identity(kind.name))
 
+    crash.arm(settings)
     stopping = asyncio.create_task(stop.wait())
     connecting = asyncio.create_task(patiently("Temporal", connect, (RuntimeError, RPCError)))
     try:

@@ -19,6 +19,9 @@ SIGNER_QUEUE = "signer"
 
 HEARTBEAT_TIMEOUT_S = 5
 DELIVER_H = 1
+# What is asked for takes milliseconds. After this its worker counts as dead; if it was only slow, the repeat finds the
+# work done.
+WRITE_S = 5
 
 _PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=10)
@@ -30,13 +33,13 @@ _EAGER = RetryPolicy(
 
 BOOKS = ActivityConfig(
     task_queue=BOOKS_QUEUE,
-    start_to_close_timeout=timedelta(seconds=15),
+    start_to_close_timeout=timedelta(seconds=WRITE_S),
     retry_policy=_PATIENT,
 )
 
 SIGNING = ActivityConfig(
     task_queue=SIGNER_QUEUE,
-    start_to_close_timeout=timedelta(seconds=15),
+    start_to_close_timeout=timedelta(seconds=WRITE_S),
     retry_policy=_PATIENT,
 )
 

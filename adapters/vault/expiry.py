@@ -8,7 +8,7 @@ is alive at any time, and none lives long.
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from domain.errors import Refused
+from domain.errors import Refused, Unavailable
 from domain.network import Network
 
 WINDOW_MAX = timedelta(minutes=10)
@@ -34,18 +34,22 @@ def check_window(expires_at_ms: int, network: Network, now: datetime) -> None:
 
 
 def check_dead(attempts: Sequence[tuple[str, int | None]], network: Network, now: datetime) -> None:
-    """Every earlier version (txid, expiration) ended, by as much as solid blocks lag behind. Raises Refused
-    SIGNER_ATTEMPT_ALIVE: whoever says otherwise is ahead of this clock, or wrong.
+    """Every earlier version (txid, expiration) ended, by as much as solid blocks lag behind. Raises
+    SIGNER_ATTEMPT_ALIVE when whoever says so is ahead of this clock: Unavailable by as much as clocks may differ, for
+    then it only has to be asked again; Refused by more, for then somebody is wrong.
     """
     lag = timedelta(milliseconds=network.block_time_ms * (network.confirmations - 1))
     for txid, expires_at_ms in attempts:
-        if expires_at_ms is None or now < _moment(expires_at_ms) + lag:
-            raise Refused(
-                "SIGNER_ATTEMPT_ALIVE",
-                "An earlier version of this slot may still be paid, by the signer's own clock.",
-                txid=txid,
-                expires_at_ms=expires_at_ms,
-            )
+        early = None if expires_at_ms is None else _moment(expires_at_ms) + lag - now
+        if early is not None and early <= timedelta(0):
+            continue
+        kind = Refused if early is None or early > SKEW_MAX else Unavailable
+        raise kind(
+            "SIGNER_ATTEMPT_ALIVE",
+            "An earlier version of this slot may still be paid, by the signer's own clock.",
+            txid=txid,
+            expires_at_ms=expires_at_ms,
+        )
 
 
 def _moment(ms: int) -> datetime:

@@ -18,6 +18,7 @@ from adapters.vault.order import Judged
 from adapters.vault.quorum import Signatures
 from adapters.vault.rules import AssetRules, NetworkRules, Rules
 from adapters.vault.store import Page, Store
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused
 from domain.network import Network
 from domain.payout import SigningOrder, Version
@@ -54,8 +55,8 @@ class SigningVault:
     async def sign(self, order: SigningOrder) -> Version:
         """Signs one version of one slot; the same order gives the same bytes, for ever.
 
-        Raises Refused SIGNER_* (final and remembered with its facts) and Unavailable SIGNER_STORE_UNAVAILABLE or
-        ROSTER_UNREADABLE (nothing was signed, ask again).
+        Raises Refused SIGNER_* (final and remembered with its facts) and Unavailable SIGNER_STORE_UNAVAILABLE,
+        ROSTER_UNREADABLE or SIGNER_ATTEMPT_ALIVE (nothing was signed, ask again).
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._sign, order)
 
@@ -66,13 +67,18 @@ class SigningVault:
 
     def _sign(self, order: SigningOrder) -> Version:
         now = self._clock()
+        passing(CrashPoint.ORDER_RECEIVED)
         try:
-            return self._judge_and_sign(order, now)
+            version = self._judge_and_sign(order, now)
         except Refused as refusal:
             slot = str(order.slot.id)
             self._store.record_refusal(slot, refusal, now)
             _log.warning("signing refused", extra={"code": refusal.code, "slot_id": slot[:256]})
             raise
+        passing(CrashPoint.SIGNATURE_KEPT)
+        if version.number > 1:
+            passing(CrashPoint.BUMP_SIGNED)
+        return version
 
     def _judge_and_sign(self, order: SigningOrder, now: datetime) -> Version:
         orders.check_form(order)
@@ -119,6 +125,7 @@ class SigningVault:
             dearest = max((version.fee.most for version in versions), default=0)
             _spend_fee(page, order, rules, fee.most - dearest, now)
         signed = family.sign(order.draft.unsigned, key)
+        passing(CrashPoint.SIGNED)
         version = Version(slot, len(versions) + 1, signed.txid, signed.raw, fee, now)
         page.keep(version, reading.expires_at_ms or 0)
         return version

@@ -27,6 +27,7 @@ from api.schemas import (
 )
 from api.schemas import Withdrawal as WithdrawalAnswer
 from api.views import timeline_json, withdrawal_json
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused
 from domain.intent import Decision, Ruling
 from domain.money import Amount
@@ -93,6 +94,7 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     receipt = await door.books.request_withdrawal(
         BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, body.quote_id)
     )
+    passing(CrashPoint.REQUEST_COMMITTED)
     if not receipt.replayed:
         door.stories.submit(order_of(door.catalogue, asked))
     else:

@@ -24,6 +24,7 @@ COMMANDS = (
     Row("doctor", "ops.cli.doctor", "Check this machine and what runs on it."),
     Row("logs", "ops.cli.logs", "Show the logs of a part, or of all."),
     Row("demo", "ops.cli.demo", "Pay real withdrawals on the local networks and show the result."),
+    Row("chaos", "ops.cli.chaos", "Try to break an installation of its own, and say what the nodes saw."),
     Row("bench", "ops.cli.bench", "Measure ours against the barest equivalent."),
     Row("withdrawal", "ops.cli.withdrawal", "Ask for, look at, approve and reject withdrawals."),
     Row("approver", "ops.cli.approver", "Keys of approvers, and signing decisions."),

@@ -26,10 +26,10 @@ def raise_if_taken(wanted: Mapping[str, int]) -> None:
                 ) from error
 
 
-async def answers(port: int) -> bool:
+async def answers(port: int, host: str = HOST) -> bool:
     """Whether somebody accepts connections on the port."""
     with suppress(OSError):
-        _, writer = await asyncio.open_connection(HOST, port)
+        _, writer = await asyncio.open_connection(host, port)
         writer.close()
         return True
     return False

@@ -20,7 +20,7 @@ from ops.devnet import parts as rows
 from ops.devnet import ports, provision
 from ops.devnet.endpoints import Endpoints, endpoints
 from ops.devnet.running import RunningStack, end_orphans, is_held, sole_runner, state_file, write_state
-from workers.supervisor import Supervisor
+from workers.supervisor import Part, Supervisor
 
 __all__ = ["Endpoints", "RunningStack", "Stack", "open_stack"]
 
@@ -97,6 +97,11 @@ class Stack:
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signals a part's process; it comes back by itself. Returns the pid."""
         return self._kept.kill(name, number)
+
+    async def exchange(self, part: Part) -> None:
+        """Drains the part of that name and keeps this one in its place."""
+        await self._kept.stop([part.name])
+        self._kept.keep([part])
 
     async def stop(self) -> None:
         """Drains everything in order; our own processes first, PostgreSQL last."""

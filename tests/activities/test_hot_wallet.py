@@ -166,7 +166,7 @@ async def test_a_payment_of_ours_is_no_stranger_s(
     await world.until(lambda: len(stories.begun) == 1, "a payout begun")
     [order] = stories.begun.values()
     version = signed(order.draft, 1)
-    await world.books.store_version(version)
+    await world.books.begin_delivery(version, datetime.now(UTC))
     await world.chain.broadcast(version)
     world.model.mine(4)
     final = world.model.head - 2

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapters.settings import ROOT, Settings
 from domain.errors import Unavailable
+from ops.devnet import parts as rows
 from ops.devnet import temporal
 from ops.devnet.ports import raise_if_taken
 from ops.devnet.running import RunningStack, end_orphans, is_held, orphans, read
@@ -54,6 +56,16 @@ async def test_every_part_comes_back_after_kill_9(stack: Stack) -> None:
         stack.kill(name)
         await healed(stack, name, before + 1)
     await stack.wait_ready(timeout_s=10)
+
+
+async def test_a_part_is_exchanged_for_another_one_of_its_name(stack: Stack, settings: Settings) -> None:
+    before = stack.parts["node_proxy"]["pid"]
+    await stack.exchange(replace(rows.row("node_proxy").build(settings), env={"STRONGROOM_LOG_LEVEL": "DEBUG"}))
+    await stack.wait_ready(timeout_s=20)
+    after = stack.parts["node_proxy"]["pid"]
+    assert after != before
+    environment = await asyncio.to_thread(Path(f"/proc/{after}/environ").read_bytes)
+    assert b"STRONGROOM_LOG_LEVEL=DEBUG" in environment
 
 
 async def test_money_given_from_the_treasury_survives_a_crash_of_node_and_proxy(stack: Stack) -> None:

@@ -87,6 +87,18 @@ class Blocks:
         account = await self.account(address)
         return account.nonce + len(self.pool.executable(address, account.nonce))
 
+    async def forget(self) -> None:
+        """Whatever waits is gone from the pool and from the node, as after a restart without a journal. Raises NodeDown
+        or Refusal.
+        """
+        async with self._lock:
+            for sender in self.pool.senders():
+                nonce = (await self.account(sender)).nonce
+                for tx in (*self.pool.executable(sender, nonce), *self.pool.queued(sender, nonce)):
+                    self.pool.forget(tx)
+                    self.journal.unsaved.pop((tx.sender, tx.nonce), None)
+                    await self.node.calls([("anvil_dropTransaction", (tx.hash,))])
+
     def stir(self) -> None:
         """Something was sent: the chain is lively again."""
         self._quiet_blocks = 0

@@ -80,6 +80,8 @@ class Door:
         self._dice.obey(order)
         self._blocks.stir()
         try:
+            if order.forget:
+                await self._blocks.forget()
             for _ in range(order.mine):
                 await self._blocks.tick()
         except (NodeDown, Refusal) as error:

@@ -19,7 +19,7 @@ from adapters.vault.keystore import SigningKey
 from adapters.vault.rules import load_rules
 from adapters.vault.store import Store
 from adapters.vault.vault import SigningVault
-from domain.errors import Refused
+from domain.errors import Refused, Unavailable
 from domain.intent import Intent
 from domain.payout import Draft, Fee, Item, Payment, SigningOrder, Slot, slot_id
 from tests.adapters.vault.desk import NOON, Clock, intent
@@ -139,10 +139,23 @@ async def test_the_margin_is_as_long_as_solid_blocks_lag(desk: Desk) -> None:
     lag_ms = NETWORK.block_time_ms * (NETWORK.confirmations - 1)
     desk.clock.pass_(milliseconds=WINDOW_MS + lag_ms - 1)
     order = desk.order(paying(), at_ms=NOON_MS + WINDOW_MS + lag_ms, after=(one.txid,))
-    with pytest.raises(Refused, match="SIGNER_ATTEMPT_ALIVE"):
+    with pytest.raises(Unavailable, match="SIGNER_ATTEMPT_ALIVE"):
         await desk.vault.sign(order)
     desk.clock.pass_(milliseconds=1)
     assert (await desk.vault.sign(order)).number == 2
+
+
+async def test_a_clock_that_is_behind_makes_it_wait_and_one_that_is_wrong_makes_it_refuse(desk: Desk) -> None:
+    """A refusal halts the wallet until people have looked: that is not for a second's difference between two clocks."""
+    one = await desk.vault.sign(desk.order(paying()))
+    lag_ms = NETWORK.block_time_ms * (NETWORK.confirmations - 1)
+    order = desk.order(paying(), at_ms=NOON_MS + WINDOW_MS, after=(one.txid,))
+    desk.clock.pass_(milliseconds=WINDOW_MS + lag_ms - 60_001)
+    with pytest.raises(Refused, match="SIGNER_ATTEMPT_ALIVE"):
+        await desk.vault.sign(order)
+    desk.clock.pass_(milliseconds=1)
+    with pytest.raises(Unavailable, match="SIGNER_ATTEMPT_ALIVE"):
+        await desk.vault.sign(order)
 
 
 async def test_a_new_version_pays_the_same_or_nothing(desk: Desk) -> None:

@@ -1,0 +1,128 @@
+"""An installation of its own to be broken: real parts in a directory of its own, with networks at a quick pace."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adapters.catalogue import FOLDER, Catalogue, load
+from adapters.settings import Settings
+from ops.chaos.schedule import TWIN, Terrain
+from ops.devnet import parts as rows
+from ops.devnet.ports import answers
+from ops.devnet.stack import Stack
+from workers.supervisor import Part, Supervisor
+
+TWIN_HOST = "127.0.0.2"  # where a twin shows its metrics: the first one has the port on 127.0.0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How quick the local networks are. `window_s`: how long a version lives where versions end by time."""
+
+    block_s: float
+    bump_after_s: int
+    window_s: int
+
+
+BRISK = Pace(block_s=0.5, bump_after_s=2, window_s=10)
+
+
+def settings_for(base: Settings, folder: Path, pace: Pace = BRISK) -> Settings:
+    """Settings of an installation under `folder`, on the ports of `base`."""
+    return Settings(
+        state_dir=folder / "state",
+        port_base=base.port_base,
+        catalogue_dir=_catalogue(folder / "catalogue", pace),
+        block_time_s=pace.block_s,
+        anvil_bin=base.anvil_bin,
+        log_level="INFO",
+    )
+
+
+def _catalogue(folder: Path, pace: Pace) -> Path:
+    """The operators' files with the local networks at this pace; finality stays as many blocks as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in FOLDER.glob("*.toml"):
+        (folder / path.name).write_text(path.read_text())
+    networks = folder / "networks.toml"
+    text = networks.read_text()
+    quick = {"block_time_ms": round(pace.block_s * 1000), "bump_after_s": pace.bump_after_s, "window_s": pace.window_s}
+    for name, value in quick.items():
+        text = re.sub(rf"^{name} = \d+", f"{name} = {value}", text, flags=re.MULTILINE)
+    networks.write_text(text)
+    return folder
+
+
+def terrain(catalogue: Catalogue, network: str) -> Terrain:
+    """What a schedule must know of a network."""
+    row, native = catalogue.networks[network], catalogue.native(network)
+    least = catalogue.policy.assets[native.id].minimum_units
+    deepest = min([row.confirmations, *(tier.blocks for tier in row.tiers)])
+    return Terrain(network, native.code, _coins(5 * least, native.decimals), max(1, deepest - 1))
+
+
+def _coins(units: int, decimals: int) -> str:
+    digits = str(units).rjust(decimals + 1, "0")
+    return f"{digits[:-decimals]}.{digits[-decimals:]}".rstrip("0").rstrip(".")
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    return load(settings.profile, settings.catalogue_dir)
+
+
+class Ward:
+    """The parts of an installation as somebody sees them who kills some and lets twins of workers join."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        settings = stack.settings
+        self._extras = Supervisor(settings.run_dir / "extras.json", settings.log_dir)
+        self._present: set[str] = set()
+
+    @property
+    def parts(self) -> dict[str, dict[str, object]]:
+        """What each part is doing, twins included."""
+        extras: dict[str, dict[str, object]] = self._extras.snapshot()["parts"]
+        return self.stack.parts | extras
+
+    def pid(self, name: str) -> int | None:
+        """The process of a part; None while it has none, or is not there at all."""
+        row = self.parts.get(name)
+        pid = row["pid"] if row else None
+        return pid if isinstance(pid, int) else None
+
+    def is_up(self, name: str) -> bool:
+        row = self.parts.get(name)
+        return row is not None and row["life"] == "ready"
+
+    def kill(self, name: str) -> int | None:
+        """`kill -9`; the part is started again. None when it does not run at this moment."""
+        if self.pid(name) is None:
+            return None
+        return self._extras.kill(name) if name in self._present else self.stack.kill(name)
+
+    def join(self, name: str) -> None:
+        """One more worker of a kind, named as the kind and TWIN."""
+        self._extras.keep([second(self.stack.settings, name)])
+        self._present.add(name)
+
+    async def leave(self, name: str) -> None:
+        if name in self._present:
+            self._present.discard(name)
+            await self._extras.stop([name])
+
+    async def close(self) -> None:
+        await self._extras.stop()
+
+
+def second(settings: Settings, name: str) -> Part:
+    """The row of a worker's twin."""
+    kind = name.removesuffix(TWIN)
+    port = settings.ports.worker_metrics(kind)
+    return again(settings, kind, name, {"STRONGROOM_METRICS_HOST": TWIN_HOST}, lambda: answers(port, TWIN_HOST))
+
+
+def again(settings: Settings, part: str, name: str, more: dict[str, str], ready: object = None) -> Part:
+    """A part of ours once more, under another name and with more in its environment."""
+    built = rows.row(part).build(settings)
+    return replace(built, name=name, env={**built.env, **more}, ready=ready or built.ready)  # type: ignore[arg-type]

@@ -1,0 +1,66 @@
+"""docs/crash-matrix.md: the matrix as people read it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.crash_points import STEPS, CrashPoint
+from ops.chaos.cells import SENTENCE, Fault
+
+HEAD = """# The crash matrix
+
+Every step of a withdrawal's way has a name. Each cell below is a real process killed with SIGKILL at that very step,
+on real parts (PostgreSQL, Temporal, workers, signer, API and a node of the family), in the middle of a real withdrawal;
+whoever keeps the process started it again, and at the end the node was asked how often the recipient had been paid.
+`once` means: the process died there, the fault struck, the blocks hold exactly one payment of exactly that amount, the
+books say SETTLED and balance, the chain agrees with the books, and every history replays. Any other word is a failure.
+"""
+
+
+def matrix_page(report: Mapping[str, Any], storms: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The whole page, from the JSON of a matrix and of storms. A cell that was not played has a dash."""
+    cells: Mapping[str, str] = report["cells"]
+    families = list(dict.fromkeys(name.split("/")[1] for name in cells))
+    good = sum(word == "once" for word in cells.values())
+    ran = f"`./run chaos matrix --seed {report['seed']} --json`"
+    on = report.get("date", datetime.now(UTC).date().isoformat())
+    told = f"{on}, {ran}: {good} of {len(cells)} cells are `once`, in {report['seconds']:.0f} s."
+    columns = [f"{family}, {fault}" for family in families for fault in Fault]
+    lines = [HEAD, told, "", *(f"- *{fault}*: {SENTENCE[fault]}" for fault in Fault), ""]
+    lines += [f"| step | process | {' | '.join(columns)} |", f"| --- | --- |{' --- |' * len(columns)}"]
+    for point in CrashPoint:
+        words = [cells.get(f"{point}/{family}/{fault}", "–") for family in families for fault in Fault]
+        lines.append(f"| `{point}` | {STEPS[point].process} | {' | '.join(words)} |")
+    lines += _storms(storms)
+    lines += ["", "## What stands at each step", "", "| step | what it leaves behind |", "| --- | --- |"]
+    lines += [f"| `{point}` | {STEPS[point].leaves} |" for point in CrashPoint]
+    return "\n".join(lines) + "\n"
+
+
+STORMS = """
+## Storms, and a simple sender in the same ones
+
+[A storm](chaos.md) does everything at once, for minutes, from a seed. The last two columns are those of the simple
+sender, which pays as many people through the same nodes at the same time: how many withdrawals it paid more than once,
+and the most payments that one of them got. A dash was not measured."""
+
+
+def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A row for each storm: ours, and the simple sender's figures beside it."""
+    if not storms:
+        return []
+    heads = ("seed", "minutes", "withdrawals", "kills", "reorgs", "faults", "paid twice", "lost", "stuck")
+    more = ("recovery p50 / max", "simple sender paid twice", "most for one")
+    lines = [STORMS, "", f"| {' | '.join((*heads, *more))} |", f"|{' --- |' * len((*heads, *more))}"]
+    for storm in storms:
+        simple, recovered = storm.get("naive", {}), storm.get("seconds_to_recover")
+        most = max((row["most_for_one"] for row in simple.get("by_network", {}).values()), default=0)
+        row = (
+            *(storm["seed"], f"{storm['minutes']:g}", storm["withdrawals"]["asked"]),
+            *(storm[kind]["total"] for kind in ("kills", "reorgs", "faults_made")),
+            *(storm["paid_twice"], storm["lost"], storm["stuck"]),
+            f"{recovered['p50']:g} / {recovered['max']:g} s" if recovered else "–",
+            *(simple.get("paid_twice", "–"), most or "–"),
+        )
+        lines.append(f"| {' | '.join(map(str, row))} |")
+    return lines

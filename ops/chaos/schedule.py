@@ -1,0 +1,216 @@
+"""What is going to happen, and when: a pure function of a seed, a length and the networks.
+
+A schedule says nothing about how a network is hurt or asked; it names the harm in words that every network understands
+(`nodes.py` translates them). It is written down as JSON, so that the same thing can be made to happen again.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from random import Random
+from typing import Any
+
+WORKERS = ("orchestrator", "books", "chain", "signer")
+PARTS = (*WORKERS, "api", "temporal", "postgres")
+TWIN = "_2"  # after a worker's name: the second one of its kind
+
+EVENTS_MAX = 5_000
+MINUTES_MAX = 120.0
+FLOW_SHARE = 0.85  # of the time withdrawals flow in; what is asked for last is hurt as well
+HARM_SHARE = 0.95
+TWINS_FROM, TWINS_TO = 0.35, 0.7
+
+
+class What(StrEnum):
+    """The kinds of events. `target` is a network, or a part for the last three."""
+
+    WITHDRAW = "withdraw"
+    FAULT = "fault"
+    REORG = "reorg"
+    FEES = "fees"
+    EMPTY = "empty"
+    KILL = "kill"
+    JOIN = "join"
+    LEAVE = "leave"
+
+
+class Harm(StrEnum):
+    """What a node can be made to do. A number between 0 and 1 says how often, a whole one how many blocks."""
+
+    LOSE_REPLY = "lose_reply"  # takes a transaction and does not answer
+    SWALLOW = "swallow"  # answers a transaction and throws it away
+    ERRORS = "errors"  # 429, 502, 503
+    HIDE_RECEIPTS = "hide_receipts"  # says that a receipt it has is not there
+    LAG = "lag"  # tells everything as it was so many blocks ago
+    FORGET = "forget"  # what it knew of transactions is gone
+    HOLD = "hold"  # no transaction gets into a block
+    SLOW = "slow"  # every answer waits so many milliseconds
+    DOWN = "down"  # every connection is cut
+
+
+class People(StrEnum):
+    """What people do about one withdrawal."""
+
+    NOTHING = "nothing"
+    APPROVE = "approve"
+    REJECT = "reject"
+    CANCEL = "cancel"  # while it may be planned at the same moment
+    APPROVE_AND_CANCEL = "approve_and_cancel"  # in the same moment
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happens `at_s` seconds after the start. `words` are plain JSON."""
+
+    at_s: float
+    what: What
+    target: str
+    words: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Everything that happens, in order of time."""
+
+    seed: int
+    networks: tuple[str, ...]
+    minutes: float
+    events: tuple[Event, ...]
+
+    def only(self, what: What) -> list[Event]:
+        return [event for event in self.events if event.what is what]
+
+    def text(self) -> str:
+        """As JSON, one event a line."""
+        head = {"seed": self.seed, "networks": list(self.networks), "minutes": self.minutes}
+        rows = ",\n".join(json.dumps(asdict(event)) for event in self.events)
+        return json.dumps(head)[:-1] + f', "events": [\n{rows}\n]}}\n'
+
+    @classmethod
+    def read(cls, path: Path) -> "Schedule":
+        """The schedule that `text` wrote. Raises ValueError for anything else."""
+        try:
+            told = json.loads(path.read_text())
+            events = [Event(row["at_s"], What(row["what"]), row["target"], row["words"]) for row in told["events"]]
+            return cls(told["seed"], tuple(told["networks"]), told["minutes"], tuple(events))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is no schedule: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Terrain:
+    """What must be known of a network to hurt it: its native coin, how much of it is asked for, and how deep a reorg
+    may go.
+    """
+
+    network: str
+    native: str
+    native_amount: str
+    reorg_max: int
+
+
+def plan(seed: int, terrains: Sequence[Terrain], minutes: float, withdrawals: int) -> Schedule:
+    """The schedule of `seed`. Every kind of event has dice of its own: more of one never changes another."""
+    seconds = min(minutes, MINUTES_MAX) * 60
+    events = [*_kills(Random(f"{seed}/kills"), seconds), *_twins(seconds)]
+    for n, terrain in enumerate(terrains):
+        share = withdrawals // len(terrains) + (1 if n < withdrawals % len(terrains) else 0)
+        for make in (_faults, _reorgs, _fees, _empties):
+            events += make(Random(f"{seed}/{make.__name__}/{terrain.network}"), seconds, terrain)
+        events += _withdrawals(Random(f"{seed}/withdrawals/{terrain.network}"), seconds, terrain, share)
+    ordered = sorted(events, key=lambda event: (event.at_s, event.what, event.target))
+    return Schedule(seed, tuple(t.network for t in terrains), minutes, tuple(ordered[:EVENTS_MAX]))
+
+
+def _every(dice: Random, least_s: float, most_s: float, until_s: float) -> Iterator[float]:
+    """Moments with pauses between `least_s` and `most_s`."""
+    at_s = dice.uniform(least_s, most_s) / 2
+    while at_s < until_s:
+        yield round(at_s, 2)
+        at_s += dice.uniform(least_s, most_s)
+
+
+def _kills(dice: Random, seconds: float) -> Iterator[Event]:
+    """One part after another in a shuffled order, so that a short run meets each of them too."""
+    waiting: list[str] = []
+    for at_s in _every(dice, 5, 10, seconds * HARM_SHARE):
+        if not waiting:
+            waiting = dice.sample(PARTS, len(PARTS))
+        part = waiting.pop()
+        yield Event(at_s, What.KILL, part)
+        if part in WORKERS and TWINS_FROM < at_s / seconds < TWINS_TO and dice.random() < 0.5:
+            yield Event(at_s, What.KILL, part + TWIN)
+
+
+def _twins(seconds: float) -> Iterator[Event]:
+    """In the middle of the run there are two workers of each kind."""
+    for kind in WORKERS:
+        yield Event(round(seconds * TWINS_FROM, 2), What.JOIN, kind + TWIN)
+        yield Event(round(seconds * TWINS_TO, 2), What.LEAVE, kind + TWIN)
+
+
+_HARMS: tuple[tuple[Harm, Callable[[Random], float | int | bool]], ...] = (
+    (Harm.LOSE_REPLY, lambda dice: dice.choice((0.3, 0.6, 1.0))),
+    (Harm.SWALLOW, lambda dice: dice.choice((0.3, 0.6, 1.0))),
+    (Harm.ERRORS, lambda dice: dice.choice((0.1, 0.3, 0.5))),
+    (Harm.HIDE_RECEIPTS, lambda dice: dice.choice((0.3, 0.7, 1.0))),
+    (Harm.LAG, lambda dice: dice.randint(1, 5)),
+    (Harm.FORGET, lambda _: True),
+    (Harm.HOLD, lambda _: True),
+    (Harm.SLOW, lambda dice: dice.choice((100, 500))),
+    (Harm.DOWN, lambda _: True),
+)
+
+
+def _faults(dice: Random, seconds: float, terrain: Terrain) -> Iterator[Event]:
+    """One or two harms at a time, for some seconds; then the node is well for a moment."""
+    waiting: list[Harm] = []
+    amounts = dict(_HARMS)
+    for at_s in _every(dice, 5, 9, seconds * HARM_SHARE):
+        if len(waiting) < 2:
+            waiting = dice.sample(list(amounts), len(amounts))
+        harms = [waiting.pop() for _ in range(dice.choice((1, 1, 2)))]
+        words = {harm.value: amounts[harm](dice) for harm in harms}
+        yield Event(at_s, What.FAULT, terrain.network, {"harms": words, "for_s": round(dice.uniform(2, 4.5), 2)})
+
+
+def _reorgs(dice: Random, seconds: float, terrain: Terrain) -> Iterator[Event]:
+    for at_s in _every(dice, 6, 11, seconds * HARM_SHARE):
+        yield Event(at_s, What.REORG, terrain.network, {"depth": dice.randint(1, terrain.reorg_max)})
+
+
+def _fees(dice: Random, seconds: float, terrain: Terrain) -> Iterator[Event]:
+    for at_s in _every(dice, 15, 30, seconds * HARM_SHARE):
+        times, for_s = dice.choice((2, 5, 20)), round(dice.uniform(3, 6), 2)
+        yield Event(at_s, What.FEES, terrain.network, {"times": times, "for_s": for_s})
+
+
+def _empties(dice: Random, seconds: float, terrain: Terrain) -> Iterator[Event]:
+    for at_s in _every(dice, 40, 70, seconds * FLOW_SHARE):
+        yield Event(at_s, What.EMPTY, terrain.network, {"for_s": round(dice.uniform(3, 6), 2)})
+
+
+def _withdrawals(dice: Random, seconds: float, terrain: Terrain, count: int) -> Iterator[Event]:
+    """Most are small and paid at once; people are asked about some, and some are cancelled."""
+    for n in range(count):
+        at_s = round(dice.uniform(0, seconds * FLOW_SHARE), 2)
+        asset = terrain.native if dice.random() < 0.25 else "USDT"
+        people = dice.choices(list(People), weights=(60, 14, 6, 12, 8))[0]
+        asked = people in (People.APPROVE, People.REJECT, People.APPROVE_AND_CANCEL)
+        native = asset == terrain.native and not asked
+        words = {
+            "n": n,
+            "asset": terrain.native if native else "USDT",
+            "amount": terrain.native_amount if native else _amount(dice, asked),
+            "people": people.value,
+            "after_s": round(dice.choice((0, 0, 0.1, 0.4, 1.0)), 2),
+        }
+        yield Event(at_s, What.WITHDRAW, terrain.network, words)
+
+
+def _amount(dice: Random, asked: bool) -> str:
+    """USDT: small enough for every daily cap, and large enough that approvers are asked where they should be."""
+    whole = dice.randint(1000, 1400) if asked else dice.randint(2, 40)
+    return f"{whole}.{dice.randint(10, 99)}"

@@ -1,0 +1,154 @@
+"""`strongroom chaos`: try to break an installation of its own, and say what the nodes saw."""
+
+import asyncio
+import json as json_module
+import secrets
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli.exits import Exit
+from ops.cli.output import show_json
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+WITHDRAWALS_A_MINUTE = 25  # on each network
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else there.")]
+Networks = Annotated[str, typer.Option("--network", help="Networks, separated by commas, or `all`.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="What happens follows from it; a fresh one unless given.")]
+
+
+@app.callback()
+def root() -> None:
+    """Try to break an installation of its own, and say what the nodes saw."""
+
+
+@app.command()
+def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
+    network: Networks = "all",
+    withdrawals: Annotated[
+        int | None, typer.Option(min=1, max=5000, help=f"{WITHDRAWALS_A_MINUTE} a minute on each network unless given.")
+    ] = None,
+    seed: Seed = None,
+    minutes: Annotated[float, typer.Option(min=0.2, max=120, help="How long things go wrong.")] = 3.0,
+    replay: Annotated[
+        Path | None, typer.Option(help="Make the schedule in this file happen again; the seed is its own.")
+    ] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the schedule to this file.")] = None,
+    dry: Annotated[bool, typer.Option("--dry", help="Only plan; with --write, to look at it.")] = False,
+    naive: Annotated[bool, typer.Option(help="Let the simple sender pay too, under the same faults.")] = True,
+    shrink: Annotated[
+        int, typer.Option(min=0, max=500, help="After a failure: look for a shorter schedule in so many runs.")
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """Withdrawals flow in while everything is killed, forked and lied to; exit 0 only if each was paid once or
+    returned.
+    """
+    from adapters.settings import Settings
+    from ops.chaos import run
+    from ops.chaos.installation import BRISK
+    from ops.chaos.schedule import Schedule
+    from ops.chaos.shrink import shortest
+
+    settings = Settings()
+    if replay is not None:
+        schedule = Schedule.read(replay)
+    else:
+        names = _networks(network)
+        count = withdrawals or max(1, round(WITHDRAWALS_A_MINUTE * minutes * len(names)))
+        schedule = run.schedule_for(secrets.randbits(32) if seed is None else seed, names, minutes, count, settings)
+    run.say(f"seed {schedule.seed}: {len(schedule.events)} events on {', '.join(schedule.networks)}")
+    if write is not None:
+        write.write_text(schedule.text())
+    if dry:
+        return
+    report = _through(run.payouts(schedule, settings, BRISK, naive=naive))
+    if not report["clean"] and shrink:
+        short = shortest(
+            schedule, lambda one: not _through(run.payouts(one, settings, BRISK, naive=False))["clean"], shrink
+        )
+        path = Path(f"chaos-{schedule.seed}.json")
+        path.write_text(short.text())
+        report = {**report, "shortest": str(path), "shortest_events": len(short.events)}
+    _tell(report, json)
+
+
+@app.command()
+def matrix(
+    network: Networks = "all",
+    points: Annotated[str, typer.Option(help="Crash points, separated by commas, or `all`.")] = "all",
+    fault: Annotated[str, typer.Option(help="clean, reorg, lost-reply, separated by commas, or `all`.")] = "all",
+    seed: Seed = None,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 2,
+    write: Annotated[Path | None, typer.Option(help="Write the page of the whole matrix to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """One withdrawal for every crash point, family of networks and fault; exit 0 only if each was paid exactly once."""
+    from adapters.settings import Settings
+    from domain.crash_points import CrashPoint
+    from ops.chaos import cells
+    from ops.chaos.installation import catalogue_of
+    from ops.chaos.matrix import matrix as play
+    from ops.chaos.page import matrix_page
+
+    settings = Settings()
+    catalogue, names = catalogue_of(settings), _networks(network)
+    families = {catalogue.networks[name].family: name for name in reversed(names)}
+    wanted = [CrashPoint(point) for point in _chosen(points, list(CrashPoint))]
+    faults = _chosen(fault, list(cells.Fault))
+    rows = [cell for cell in cells.cells(families, wanted) if cell.fault in faults]
+    chosen = secrets.randbits(32) if seed is None else seed
+    report = _through(play(rows, settings, chosen, min(at_once, len(rows))))
+    if write is not None:
+        write.write_text(matrix_page(report))
+    _tell(report, json)
+
+
+@app.command()
+def page(
+    matrix_report: Annotated[Path, typer.Argument(metavar="MATRIX", help="What `chaos matrix --json` printed.")],
+    storms: Annotated[list[Path] | None, typer.Argument(help="What `chaos payouts --json` printed.")] = None,
+) -> None:
+    """Print docs/crash-matrix.md from the reports of a matrix and of storms."""
+    from ops.chaos.page import matrix_page
+
+    told = [json_module.loads(path.read_text()) for path in (matrix_report, *(storms or ()))]
+    print(matrix_page(told[0], told[1:]), end="")
+
+
+def _chosen(named: str, all_: list[Any]) -> list[str]:
+    """Names out of a list separated by commas. Raises BadParameter for one that is not there."""
+    every = [str(one) for one in all_]
+    names = every if named == "all" else [name.strip() for name in named.split(",")]
+    if unknown := [name for name in names if name not in every]:
+        raise typer.BadParameter(f"there is no {', '.join(unknown)}; there are {', '.join(every)}")
+    return names
+
+
+def _through(work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The report; told to end, it has stopped what it had started."""
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _networks(named: str) -> list[str]:
+    from ops.demo.story import NETWORKS
+
+    return list(NETWORKS) if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
+
+
+def _tell(report: Mapping[str, Any], json: bool) -> None:
+    """The whole of it for programs, the figures that count for people; ends with 1 unless it is clean."""
+    if json:
+        show_json(report)
+    else:
+        for name, value in report.items():
+            print(f"{name:<20} {value}")
+    if not report["clean"]:
+        raise typer.Exit(Exit.FAILED)

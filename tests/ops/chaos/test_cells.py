@@ -1,0 +1,49 @@
+"""The matrix has a cell for everything, and its page says of each what it was."""
+
+from domain.crash_points import CrashPoint
+from ops.chaos.cells import Cell, Fault, cells
+from ops.chaos.page import matrix_page
+from ops.chaos.schedule import Harm, People
+
+NETWORKS = {"evm": "ethereum", "tron": "tron"}
+
+
+def test_every_point_meets_every_family_and_every_fault() -> None:
+    names = [cell.name for cell in cells(NETWORKS)]
+    assert len(names) == len(set(names)) == len(CrashPoint) * len(NETWORKS) * len(Fault)
+    assert "sent/evm/lost-reply" in names
+
+
+def test_what_a_point_needs_to_be_reached_is_arranged() -> None:
+    bumped = Cell(CrashPoint.BUMP_SIGNED, "tron", "tron", Fault.LOST_REPLY)
+    assert (bumped.harms, bumped.harms_after) == ({Harm.SWALLOW: 1.0}, {Harm.LOSE_REPLY: 1.0})
+    assert Cell(CrashPoint.DECISION_RECORDED, "tron", "tron", Fault.CLEAN).people is People.APPROVE
+    assert Cell(CrashPoint.PAYOUT_RESUMED, "tron", "tron", Fault.CLEAN).armed_late
+    assert Cell(CrashPoint.SENT, "ethereum", "evm", Fault.CLEAN).harms == {}
+
+
+def test_the_page_shows_every_word_and_a_dash_where_nothing_was_played() -> None:
+    report = {"seed": 9, "seconds": 12.0, "cells": {"sent/evm/clean": "once", "sent/evm/reorg": "paid_twice"}}
+    page = matrix_page(report)
+    assert "| `sent` | chain | once | paid_twice | – |" in page
+    assert "--seed 9" in page
+    assert "1 of 2 cells" in page
+    assert all(f"`{point}`" in page for point in CrashPoint)
+
+
+def test_the_page_has_the_simple_senders_figures_beside_ours() -> None:
+    storm = {
+        "seed": 5,
+        "minutes": 10.0,
+        "withdrawals": {"asked": 500},
+        "kills": {"total": 75},
+        "reorgs": {"total": 140},
+        "faults_made": {"total": 200},
+        "paid_twice": 0,
+        "lost": 0,
+        "stuck": 0,
+        "seconds_to_recover": {"p50": 3.5, "max": 8.0},
+        "naive": {"paid_twice": 9, "by_network": {"ethereum": {"most_for_one": 4}}},
+    }
+    page = matrix_page({"seed": 9, "seconds": 12.0, "cells": {"sent/evm/clean": "once"}}, [storm])
+    assert "| 5 | 10 | 500 | 75 | 140 | 200 | 0 | 0 | 0 | 3.5 / 8 s | 9 | 4 |" in page

@@ -1,0 +1,47 @@
+"""An installation to be broken is quick, and keeps the finality of what it stands for."""
+
+from pathlib import Path
+
+import pytest
+
+from adapters.catalogue import load
+from adapters.settings import Settings
+from domain.errors import Refused
+from ops.chaos.installation import BRISK, Pace, catalogue_of, settings_for, terrain
+from ops.chaos.run import schedule_for
+
+USUAL = load("devnet")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(Settings(port_base=19_420), tmp_path, Pace(block_s=0.25, bump_after_s=1, window_s=4))
+
+
+@pytest.mark.parametrize("network", sorted(USUAL.networks))
+def test_the_pace_changes_and_finality_does_not(network: str, settings: Settings) -> None:
+    quick, usual = catalogue_of(settings).networks[network], USUAL.networks[network]
+    assert (quick.block_time_ms, quick.fees.bump_after_s) == (250, 1)
+    assert quick.window_s == (4 if usual.window_s else 0)
+    assert (quick.confirmations, quick.tiers) == (usual.confirmations, usual.tiers)
+
+
+def test_it_is_away_from_the_installation_it_was_called_from(settings: Settings, tmp_path: Path) -> None:
+    assert settings.state_dir == tmp_path / "state"
+    assert settings.port_base == 19_420
+
+
+@pytest.mark.parametrize("network", sorted(USUAL.networks))
+def test_no_reorg_reaches_what_is_final(network: str) -> None:
+    terms = terrain(USUAL, network)
+    assert 1 <= terms.reorg_max < USUAL.networks[network].confirmations
+    assert terms.native == USUAL.native(network).code
+
+
+def test_a_network_that_is_not_there_is_named() -> None:
+    with pytest.raises(Refused, match="etherium"):
+        schedule_for(1, ["etherium"], 1, 5, Settings())
+
+
+def test_the_storm_is_quick_enough_to_sign_anew_within_a_minute() -> None:
+    assert BRISK.window_s < 60

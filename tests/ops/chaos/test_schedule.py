@@ -1,0 +1,82 @@
+"""What will happen follows from a seed and nothing else, is bounded, and can be written down."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ops.chaos.schedule import EVENTS_MAX, FLOW_SHARE, PARTS, WORKERS, Harm, Schedule, Terrain, What, plan
+
+TERRAINS = (Terrain("ethereum", "ETH", "0.005", 2), Terrain("tron", "TRX", "5", 3))
+
+
+def test_the_same_seed_plans_the_same_and_another_one_does_not() -> None:
+    assert plan(5, TERRAINS, 2, 40) == plan(5, TERRAINS, 2, 40)
+    assert plan(5, TERRAINS, 2, 40) != plan(6, TERRAINS, 2, 40)
+
+
+def test_more_of_one_kind_changes_no_other() -> None:
+    few, many = plan(5, TERRAINS, 2, 10), plan(5, TERRAINS, 2, 90)
+    assert [e for e in few.events if e.what is not What.WITHDRAW] == [
+        e for e in many.events if e.what is not What.WITHDRAW
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_everything_happens_within_its_time_in_order_and_in_the_number_asked_for(seed: int) -> None:
+    schedule = plan(seed, TERRAINS, 3, 75)
+    assert all(earlier.at_s <= later.at_s for earlier, later in pairwise(schedule.events))
+    assert all(0 <= event.at_s <= 180 for event in schedule.events)
+    asked = schedule.only(What.WITHDRAW)
+    assert len(asked) == 75
+    assert max(event.at_s for event in asked) <= 180 * FLOW_SHARE
+    assert len({(event.target, event.words["n"]) for event in asked}) == 75
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_minutes_hold_thirty_kills_and_thirty_reorgs_and_every_harm(seed: int) -> None:
+    schedule = plan(seed, TERRAINS, 10, 100)
+    assert len(schedule.only(What.KILL)) >= 30
+    assert {event.target for event in schedule.only(What.KILL)} >= set(PARTS)
+    for terrain in TERRAINS:
+        reorgs = [event for event in schedule.only(What.REORG) if event.target == terrain.network]
+        assert len(reorgs) >= 30
+        assert {event.words["depth"] for event in reorgs} == set(range(1, terrain.reorg_max + 1))
+        harms = [h for e in schedule.only(What.FAULT) if e.target == terrain.network for h in e.words["harms"]]
+        assert set(harms) == set(Harm)
+        assert [event for event in schedule.only(What.EMPTY) if event.target == terrain.network]
+
+
+@pytest.mark.parametrize("minutes", [1.0, 3.0])
+def test_a_short_run_meets_every_part_as_well(minutes: float) -> None:
+    kills = {event.target for event in plan(3, TERRAINS, minutes, 10).only(What.KILL)}
+    assert len(kills & set(PARTS)) >= min(len(PARTS), 6)
+
+
+def test_there_is_a_time_with_two_workers_of_each_kind() -> None:
+    schedule = plan(5, TERRAINS, 3, 10)
+    joins = {event.target: event.at_s for event in schedule.only(What.JOIN)}
+    leaves = {event.target: event.at_s for event in schedule.only(What.LEAVE)}
+    assert set(joins) == set(leaves) == {f"{kind}_2" for kind in WORKERS}
+    assert all(joins[kind] < leaves[kind] for kind in joins)
+
+
+def test_no_schedule_is_without_bounds() -> None:
+    assert len(plan(1, TERRAINS, 10**6, 10**5).events) <= EVENTS_MAX
+
+
+def test_a_schedule_survives_being_written_down(tmp_path: Path) -> None:
+    schedule = plan(5, TERRAINS, 1, 12)
+    path = tmp_path / "schedule.json"
+    path.write_text(schedule.text())
+    assert Schedule.read(path) == schedule
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"seed": 1}', '{"seed":1,"networks":[],"minutes":1,"events":[{"at_s":1}]}']
+)
+def test_what_is_no_schedule_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is no schedule"):
+        Schedule.read(path)
