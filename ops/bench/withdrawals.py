@@ -42,7 +42,7 @@ from ops.devnet.tools import anvil
 
 PORT_BASE = 18800
 ACTIVITIES = 4  # judge, sign, deliver, settle: what one withdrawal that nobody must approve runs
-LOOK_S, LOOK_MAX_S = 0.005, 0.05
+LOOK_S, LOOK_MAX_S = 0.01, 0.05
 WAIT_MAX_S = 120.0
 NODE_LOOKS_MAX = 200
 AMOUNT = "1.25"
