@@ -5,9 +5,11 @@ not a lost transaction.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from random import SystemRandom
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import aiohttp
 
 from domain.errors import Unavailable
 
@@ -128,6 +130,43 @@ class Shared(Generic[T]):
                 raise self._outcome
             assert self._outcome is not None
             return self._outcome
+
+
+def silent(host: str, code: str, what: str) -> NodeSilent:
+    return NodeSilent(code, f"The node at {host} {what}.", node=host)
+
+
+async def exchange(
+    session: aiohttp.ClientSession,
+    url: str,
+    host: str,
+    body: bytes,
+    most: int,
+    *,
+    statuses: Collection[int] = (200,),
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> bytes:
+    """One HTTP POST, said once: the reply, of at most `most` bytes. Raises NodeSilent, which names `host` and never the
+    URL: providers put their keys there.
+    """
+    patience = aiohttp.ClientTimeout(total=timeout_s) if timeout_s else session.timeout
+    try:
+        async with session.post(url, data=body, headers=headers, timeout=patience, allow_redirects=False) as response:
+            if response.status in (401, 403):
+                raise silent(host, "NODE_LOCKED", "does not accept our credentials")
+            if response.status not in statuses:
+                raise silent(host, "NODE_BUSY", f"answered HTTP {response.status}")
+            reply = bytearray()
+            async for chunk in response.content.iter_any():
+                reply += chunk
+                if len(reply) > most:
+                    raise silent(host, "NODE_GARBLED", f"answered more than {most} bytes")
+            return bytes(reply)
+    except TimeoutError:
+        raise silent(host, "NODE_SLOW", "did not answer in time") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise silent(host, "NODE_SILENT", f"gave no answer ({type(error).__name__})") from None
 
 
 async def ask_one(node: Speaker[Call_contra], calls: Sequence[Call_contra]) -> list[Answer] | NodeSilent:

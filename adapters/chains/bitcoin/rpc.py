@@ -17,7 +17,7 @@ from opentelemetry import trace
 
 from adapters.chains import nodes as shared
 from adapters.chains.bitcoin.address import MAINNET
-from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, exchange, silent
 from domain.network import Network
 
 CALL_TIMEOUT_S = 10.0
@@ -101,25 +101,16 @@ class Node:
             return self._answers(await self._exchange(body, any(call.long for call in calls)), len(calls))
 
     async def _exchange(self, body: bytes, long: bool) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=LONG_CALL_TIMEOUT_S if long else CALL_TIMEOUT_S)
-        try:
-            async with self._session.post(
-                self._url, data=body, headers=self._headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                if response.status in (401, 403):
-                    raise self._silent("NODE_LOCKED", "does not accept our user and password")
-                if response.status not in (200, 404, 500):  # a refusal of an old-style answer comes as 404 or 500
-                    raise self._silent("NODE_BUSY", f"answered HTTP {response.status}")
-                reply = bytearray()
-                async for chunk in response.content.iter_any():
-                    reply += chunk
-                    if len(reply) > REPLY_BYTES_MAX:
-                        raise self._silent("NODE_GARBLED", f"answered more than {REPLY_BYTES_MAX} bytes")
-                return bytes(reply)
-        except TimeoutError:
-            raise self._silent("NODE_SLOW", "did not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._silent("NODE_SILENT", f"gave no answer ({type(error).__name__})") from None
+        return await exchange(
+            self._session,
+            self._url,
+            self.host,
+            body,
+            REPLY_BYTES_MAX,
+            statuses=(200, 404, 500),  # a refusal of an old-style answer comes as 404 or 500
+            headers=self._headers,
+            timeout_s=LONG_CALL_TIMEOUT_S if long else CALL_TIMEOUT_S,
+        )
 
     def _answers(self, reply: bytes, count: int) -> list[Answer]:
         try:
@@ -135,7 +126,7 @@ class Node:
         return [by_id[at] for at in range(count)]
 
     def _silent(self, code: str, what: str) -> NodeSilent:
-        return NodeSilent(code, f"The node at {self.host} {what}.", node=self.host)
+        return silent(self.host, code, what)
 
 
 def _answer(row: Any) -> Answer:

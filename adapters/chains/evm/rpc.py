@@ -16,7 +16,7 @@ import orjson
 from opentelemetry import trace
 
 from adapters.chains import nodes as shared
-from adapters.chains.nodes import Answer, NodeSilent
+from adapters.chains.nodes import Answer, NodeSilent, exchange, silent
 
 CALL_TIMEOUT_S = 5.0
 REPLY_BYTES_MAX = 16 * 2**20
@@ -84,24 +84,9 @@ class Node:
                 {"jsonrpc": "2.0", "id": at, "method": call.method, "params": call.params}
                 for at, call in enumerate(calls)
             ]
-            reply = await self._exchange(orjson.dumps(rows if len(rows) > 1 else rows[0]))
+            body = orjson.dumps(rows if len(rows) > 1 else rows[0])
+            reply = await exchange(self._session, self._url, self.host, body, REPLY_BYTES_MAX)
             return self._answers(reply, len(calls))
-
-    async def _exchange(self, body: bytes) -> bytes:
-        try:
-            async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-                if response.status != 200:
-                    raise self._silent("NODE_BUSY", f"answered HTTP {response.status}")
-                reply = bytearray()
-                async for chunk in response.content.iter_any():
-                    reply += chunk
-                    if len(reply) > REPLY_BYTES_MAX:
-                        raise self._silent("NODE_GARBLED", f"answered more than {REPLY_BYTES_MAX} bytes")
-                return bytes(reply)
-        except TimeoutError:
-            raise self._silent("NODE_SLOW", "did not answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._silent("NODE_SILENT", f"gave no answer ({type(error).__name__})") from None
 
     def _answers(self, reply: bytes, count: int) -> list[Answer]:
         try:
@@ -117,7 +102,7 @@ class Node:
         return [by_id[at] for at in range(count)]
 
     def _silent(self, code: str, what: str) -> NodeSilent:
-        return NodeSilent(code, f"The node at {self.host} {what}.", node=self.host)
+        return silent(self.host, code, what)
 
 
 def _answer(row: Any) -> Answer:

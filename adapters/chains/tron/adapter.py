@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from opentelemetry import trace
 
+from adapters.chains.nodes import Answer, NodeSilent
 from adapters.chains.tron import address as addresses
 from adapters.chains.tron import costs as prices
 from adapters.chains.tron import results, tx
 from adapters.chains.tron.address import bytes_of
 from adapters.chains.tron.costs import Costs, Parameters
 from adapters.chains.tron.look import Lookout
-from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent, open_nodes
+from adapters.chains.tron.nodes import CALL_TIMEOUT_S, Call, Nodes, open_nodes
 from adapters.chains.tron.outbox import Outbox
 from domain.asset import Asset
 from domain.coin import Coin
@@ -108,7 +109,8 @@ class TronChain:
         return None
 
     async def broadcast(self, version: Version) -> None:
-        answers = await self._nodes.tell(Call("wallet/broadcasthex", {"transaction": version.raw.removeprefix("0x")}))
+        call = Call("wallet/broadcasthex", {"transaction": version.raw.removeprefix("0x")})
+        answers = await self._nodes.tell(call, CALL_TIMEOUT_S)  # a refusal comes as an answer too: hear all of them
         if others := results.strangers(answers, version.txid):
             _log.error("a node answered about another transaction", extra={"txid": version.txid, "named": others[0]})
         results.judge(answers, version.txid)

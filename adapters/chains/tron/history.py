@@ -8,7 +8,8 @@ are all there is to read; each must name the one before as its parent, or the ru
 import logging
 from collections.abc import Sequence
 
-from adapters.chains.tron.nodes import Answer, Call, Node, Nodes, NodeSilent, ask_one
+from adapters.chains.nodes import Answer, NodeSilent, Speaker, ask_one, why_silent
+from adapters.chains.tron.nodes import Call, Nodes
 from adapters.chains.tron.results import Block, read_block, read_scanned
 from adapters.chains.tron.tx import Window
 
@@ -46,7 +47,7 @@ class History:
                 return run[-1].at_ms
         return None
 
-    async def _run(self, node: Node, window: Window, solid: Block) -> list[Block] | None:
+    async def _run(self, node: Speaker[Call], window: Window, solid: Block) -> list[Block] | None:
         """One node's solid blocks from the reference block through the first that reaches the expiration."""
         first = solid.number - (solid.number - window.low_height) % 2**16
         run: list[Block] = []
@@ -66,10 +67,10 @@ class History:
                     return run
         return None
 
-    async def _read(self, node: Node, first: int, last: int) -> Sequence[Block] | None:
+    async def _read(self, node: Speaker[Call], first: int, last: int) -> Sequence[Block] | None:
         if all(number in self._blocks for number in range(first, last + 1)):
             return [self._blocks[number] for number in range(first, last + 1)]
-        said = await ask_one(node, Call("walletsolidity/getblockbylimitnext", {"startNum": first, "endNum": last + 1}))
+        said = await ask_one(node, [blocks_from(first, last)])
         if isinstance(said, NodeSilent):
             return None
         try:
@@ -93,7 +94,7 @@ async def reach(nodes: Nodes) -> tuple[int, Block, bool]:
     tips = [_tips(answers) for answers in said]
     found = [tip for tip in tips if tip is not None]
     if not found:
-        raise silence(said)
+        raise why_silent(said)
     solid = min((solid for _, solid in found), key=lambda block: block.number)
     return min(head.number for head, _ in found), solid, None not in tips
 
@@ -106,12 +107,9 @@ async def agreed(nodes: Nodes, end: Block) -> bool:
     )
 
 
-def silence(said: Sequence[list[Answer] | NodeSilent]) -> NodeSilent:
-    """Why nothing can be said: the first node's own words."""
-    return next(
-        (answers for answers in said if isinstance(answers, NodeSilent)),
-        NodeSilent("NODE_GARBLED", "No node gave a usable answer."),
-    )
+def blocks_from(first: int, last: int) -> Call:
+    """The solid blocks of these numbers, both included."""
+    return Call("walletsolidity/getblockbylimitnext", {"startNum": first, "endNum": last + 1})
 
 
 def _tips(answers: list[Answer] | NodeSilent) -> tuple[Block, Block] | None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from adapters.chains.nodes import Answer, NodeSilent, why_silent
 from adapters.chains.tron import tx
-from adapters.chains.tron.history import History, reach, silence
-from adapters.chains.tron.nodes import Answer, Call, Nodes, NodeSilent
+from adapters.chains.tron.history import History, reach
+from adapters.chains.tron.nodes import Call, Nodes
 from adapters.chains.tron.results import Expected, expected, read_inclusion
 from domain.asset import Asset
 from domain.payout import Facts, Inclusion, Sighting, Slot, Version
@@ -69,7 +70,7 @@ class Lookout:
         first = await self._nodes.ask_all(*(Call(path, {"value": txid}) for txid in txids for path in _ASKED))
         views = [_view(answers, txids) for answers in first]
         if all(view is None for view in views):
-            raise silence(first)
+            raise why_silent(first)
         heights = sorted({int(info["blockNumber"]) for view in views if view for _, info in view.claims.values()})
         if not heights:
             return views

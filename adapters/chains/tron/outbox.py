@@ -9,9 +9,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.chains.nodes import NodeSilent, Speaker, ask_one
 from adapters.chains.tron.address import bytes_of
-from adapters.chains.tron.history import PASS_BLOCKS, agreed, reach
-from adapters.chains.tron.nodes import Call, Node, Nodes, NodeSilent, ask_one
+from adapters.chains.tron.history import PASS_BLOCKS, agreed, blocks_from, reach
+from adapters.chains.tron.nodes import Call, Nodes
 from adapters.chains.tron.results import Block, read_scanned, sent_by
 from domain.outgoing import Outgoing
 
@@ -43,7 +44,7 @@ class Outbox:
             return Outgoing(after, after)
         return Outgoing(after, last, tuple(dict.fromkeys(txid for _, txids in whole for txid in txids)))
 
-    async def _run(self, node: Node, owner: str, after: int, last: int) -> tuple[Block, list[str]] | None:
+    async def _run(self, node: Speaker[Call], owner: str, after: int, last: int) -> tuple[Block, list[str]] | None:
         """The last block of one node's solid blocks from `after` on and what `owner` sent above it; None with a gap."""
         end: Block | None = None
         txids: list[str] = []
@@ -59,8 +60,8 @@ class Outbox:
         return (end, txids) if end is not None and end.number == last else None
 
 
-async def _rows(node: Node, first: int, last: int) -> Sequence[Any]:
-    said = await ask_one(node, Call("walletsolidity/getblockbylimitnext", {"startNum": first, "endNum": last + 1}))
+async def _rows(node: Speaker[Call], first: int, last: int) -> Sequence[Any]:
+    said = await ask_one(node, [blocks_from(first, last)])
     if isinstance(said, NodeSilent) or not isinstance(said[0], dict):
         return ()
     rows = said[0].get("block", ())

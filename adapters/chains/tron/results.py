@@ -7,8 +7,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from adapters.chains.nodes import Answer, NodeSilent
 from adapters.chains.tron.address import bytes_of
-from adapters.chains.tron.nodes import Answer, NodeSilent
 from adapters.chains.tron.wire import field
 from domain.asset import Asset
 from domain.errors import Refused, Uncertain

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from adapters.chains.nodes import NodeSilent
 from adapters.chains.tron import codec, results
 from adapters.chains.tron.adapter import TronChain, open_tron
 from adapters.chains.tron.costs import Parameters, Resources, costs
 from adapters.chains.tron.costs import lines as price_lines
-from adapters.chains.tron.nodes import NodeSilent
 from adapters.wiring import open_chain
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.fee import NetworkCost

@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from adapters.chains.tron.nodes import Answer, Call, Node, Nodes
+from adapters.chains.nodes import Answer, Nodes
+from adapters.chains.tron.nodes import Call, Node
 from adapters.chains.tron.outbox import Outbox
 from adapters.chains.tron.results import read_scanned
 from domain.errors import Unavailable
