@@ -25,7 +25,7 @@ from adapters.vault.rules import load_rules
 from adapters.vault.store import Store
 from adapters.vault.vault import SigningVault
 from adapters.wiring import open_chain
-from domain.errors import Refused
+from domain.errors import Refused, Unavailable
 from domain.ledger import chart
 from domain.payout import Act, Delivery, Draft, Final, Item, SigningOrder, Slot, Version
 from domain.ports import Chain, Request
@@ -74,14 +74,17 @@ class House:
         return slot, (Item(item.intent, item.decisions),)
 
     async def signed(self, slot: Slot, items: tuple[Item, ...], draft: Draft | None = None) -> Version:
-        """By the signer; bytes that went stale are drafted anew, as the payout's story does."""
+        """By the signer; it is asked again and bytes that went stale are drafted anew, as the payout's story does."""
         if draft is None:
             draft = await self.chain.draft(slot, await self.chain.quote(slot.payments, self.wallet))
-        for _ in range(5):
+        for _ in range(20):
             try:
                 return await self.vault.sign(SigningOrder(slot, draft, items))
+            except Unavailable:
+                await asyncio.sleep(BLOCK_S)
+                continue
             except Refused as why:
-                if why.code not in ("SIGNER_DRAFT_STALE", "SIGNER_ATTEMPT_ALIVE"):
+                if why.code != "SIGNER_DRAFT_STALE":
                     raise
             await asyncio.sleep(BLOCK_S)
             redraft: Any = ChainActivities(self.chain, self.books).redraft
