@@ -24,6 +24,7 @@ Withdrawals that are never paid twice.
 """
 _TAGS = [
     {"name": "withdrawals", "description": "Request, follow, list, decide, cancel."},
+    {"name": "addresses", "description": "Is an address right for an asset on a network; each account's address book."},
     {"name": "accounts", "description": "What a client has."},
     {"name": "catalogue", "description": "Assets and networks we serve."},
     {"name": "health", "description": "Is it alive and ready; what its problems mean."},

@@ -77,7 +77,7 @@ def _outcomes(rows: Sequence[Row]) -> Table:
             Text(row.stage, style=_COLOUR.get(row.stage, "red")),
             f"{_sum(one.destination_balance for one in alike)} {row.asset}",
             str(min(one.confirmations for one in alike) or "–"),
-            f"{row.txid[:5]}…{row.txid[-4:]}" if row.txid else row.code or "–",
+            f"{row.txid[:4]}…{row.txid[-3:]}" if row.txid else "–",
         )
     return table
 

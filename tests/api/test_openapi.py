@@ -27,9 +27,11 @@ async def test_every_page_is_named_after_its_function_and_tagged(house: House) -
         for method, operation in methods.items()
     ]
     names = [operation["operationId"] for _, _, operation in operations]
+    parts = {tag["name"] for tag in description["tags"]}
     assert len(names) == len(set(names))
     for path, method, operation in operations:
         assert operation["tags"], f"{method} {path}"
+        assert {*operation["tags"]} <= parts, f"{method} {path} stands in no part of the page"
         assert operation["description"], f"{method} {path}"
         for status, response in operation["responses"].items():
             if int(status) >= 400 and path != "/readyz":
