@@ -1,4 +1,6 @@
-"""Ports and processes for tests of the local networks. Each xdist worker has 100 ports of its own."""
+"""Ports and processes for tests of the local networks. Each xdist worker has 100 of its own: room for an installation,
+which takes 50, and for another beside it.
+"""
 
 import os
 from collections.abc import Iterator
