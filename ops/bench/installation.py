@@ -38,7 +38,7 @@ from ops.devnet.stack import Stack
 from ops.devnet.tools import anvil
 
 BESIDE = 100  # ports from the installation's own first one, which may be up meanwhile
-LOOK_S, LOOK_MAX_S = 0.005, 0.05
+LOOK_S, LOOK_MAX_S = 0.01, 0.05
 WAIT_MAX_S = 120.0
 NODE_LOOKS_MAX = 200
 TOKEN, TOKEN_AMOUNT = "USDT", "1.25"

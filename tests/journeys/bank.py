@@ -1,7 +1,6 @@
 """A whole installation that serves TRON alone, with a quick window, and what its people and its node can do."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from coincurve import PrivateKey
 from temporalio.client import Client
 
@@ -23,19 +21,18 @@ from domain.payout import hot_wallet_workflow_id
 from domain.withdrawal import ENDS, Stage
 from ops.demo.door import Answer, Door
 from ops.demo.node import TronNode
-from ops.devnet import household
 from ops.devnet.household import Household
 from ops.devnet.stack import Stack
 from ops.devnet.tron.keys import address_of_key
 
 WINDOW_S = 6
 BLOCK_S = 0.5
-COFFERS = {"tron": {"TRX-TRON": "500", "USDT-TRON": "100000"}}
 PATIENCE_S = 60
 _QUICK = {
     "window_s = 60": f"window_s = {WINDOW_S}",
     "block_time_ms = 1000": f"block_time_ms = {int(BLOCK_S * 1000)}",
     "bump_after_s = 6": "bump_after_s = 2",
+    'coffer = "1000000"\nopening = { alice = "100000" }': 'coffer = "500"\nopening = { alice = "100000" }',
 }
 
 
@@ -114,7 +111,7 @@ class Bank:
     # ------------------------------------------------------------ what the node does
     @property
     def full(self) -> str:
-        return f"http://127.0.0.1:{self.stack.settings.ports.tron_full}"
+        return f"http://127.0.0.1:{self.stack.settings.local_ports('tron')[0]}"
 
     async def ask(self, path: str, **words: Any) -> Any:
         async with self.session.post(f"{self.full}/{path}", json=words) as answer:
@@ -134,11 +131,10 @@ def new_address() -> str:
     return text_of(address_of_key(PrivateKey().secret))
 
 
-def tron_alone(folder: Path) -> None:
-    """The operator's files without any other network, and with a window that is soon over."""
+def in_a_hurry(folder: Path) -> None:
+    """The operator's files with a window that is soon over, and a hot wallet that soon runs short of TRX."""
     for source in FOLDER.glob("*.toml"):
-        tables = re.split(r"(?m)^(?=\[)", source.read_text())
-        text = "".join(table for table in tables if "ethereum" not in table.partition("]")[0].lower())
+        text = source.read_text()
         for slow, quick in _QUICK.items():
             text = text.replace(slow, quick)
         (folder / source.name).write_text(text)
@@ -148,17 +144,15 @@ def tron_alone(folder: Path) -> None:
 async def open_bank(home: Path, port_base: int) -> AsyncIterator[Bank]:
     catalogue_dir = home / "ops"
     catalogue_dir.mkdir()
-    tron_alone(catalogue_dir)
+    in_a_hurry(catalogue_dir)
     settings = Settings(
         state_dir=home / "state",
         port_base=port_base,
         catalogue_dir=catalogue_dir,
         block_time_s=BLOCK_S,
-        nodes={"ethereum": ("http://127.0.0.1:9",)},  # given from outside, so none is started
+        networks=("tron",),
     )
     async with AsyncExitStack() as held:
-        patch = held.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(household, "COFFERS", COFFERS)
         stack = await held.enter_async_context(Stack(settings))
         store = await held.enter_async_context(open_store(settings))
         session = await held.enter_async_context(aiohttp.ClientSession())

@@ -151,7 +151,7 @@ async def test_a_transaction_other_than_asked_is_refused_by_the_signer_and_the_p
     assert "SIGNER_PAYMENT_MISMATCH" in str(await bank.halted())
     assert "SIGNER_PAYMENT_MISMATCH" in bank.said("signer")
     _, networks = await bank.alice.get("/v1/networks")
-    assert [row["busy"] for row in networks["items"]] == [True], "clients see that withdrawals wait"
+    assert [row["id"] for row in networks["items"] if row["busy"]] == ["tron"], "clients see that withdrawals wait"
     view = await bank.view(id)
     assert (view["stage"], view["recipient"], view["txid"]) == (Stage.PLANNED, paid, None)
     await bank.resume("the node was replaced")

@@ -31,7 +31,7 @@ tiers = [{ asset = "USDT", from = "10000", blocks = 30, finalized = true }]
 [base.fees]
 price_floor = "5000000"
 tip_floor = "1000000"
-price_cap = "20000000000"
+price_cap = "100000000000"
 network_fee_cap = "10000000000000000"
 gas_margin_percent = 20
 bump_after_s = 20

@@ -70,7 +70,7 @@ async def test_nodes_that_stand_apart_make_the_oldest_reference_and_the_latest_e
     urls = [local.url, f"{local.full}/b"]
     assets = {asset.id: asset for asset in (COIN, TOKEN)}
     young = fields((await world.chain.draft(world.slot(1), world.fee)).unsigned)
-    async with open_tron(world.chain.network, assets, urls, [], local.now) as both:
+    async with open_tron(world.chain.network, assets, urls, [], None, local.now) as both:
         await world.lag(2)
         drawn = fields((await both.draft(world.slot(1), world.fee)).unsigned)
     assert drawn["expiration"] == young["expiration"]
@@ -145,7 +145,7 @@ async def test_ten_minutes_between_a_node_and_us_draft_nothing_and_quote_nothing
 ) -> None:
     assets = {asset.id: asset for asset in (COIN, TOKEN)}
     apart = partial(clock_of, local, minutes)
-    async with open_tron(world.chain.network, assets, [local.url], [], apart) as chain:
+    async with open_tron(world.chain.network, assets, [local.url], [], None, apart) as chain:
         with pytest.raises(Unavailable, match="NODE_CLOCK"):
             await chain.draft(world.slot(1), world.fee)
         with pytest.raises(Unavailable, match="NODE_CLOCK"):
@@ -164,7 +164,7 @@ async def test_ten_minutes_between_a_node_and_us_move_no_proof(
     await world.mine(K)
     assets = {asset.id: asset for asset in (COIN, TOKEN)}
     apart = partial(clock_of, local, minutes)
-    async with open_tron(world.chain.network, assets, [local.url], [], apart) as chain:
+    async with open_tron(world.chain.network, assets, [local.url], [], None, apart) as chain:
         assert not all_dead([version], await chain.observe(slot, [version]))
         await world.pass_time()
         await world.mine(K)
@@ -177,11 +177,11 @@ async def test_a_node_whose_head_stands_still_is_no_measure_while_another_one_s_
     assets = {asset.id: asset for asset in (COIN, TOKEN)}
     await world.mine(30)
     young = fields((await world.chain.draft(world.slot(1), world.fee)).unsigned)
-    async with open_tron(world.chain.network, assets, [local.url, f"{local.full}/b"], [], local.now_b) as both:
+    async with open_tron(world.chain.network, assets, [local.url, f"{local.full}/b"], [], None, local.now_b) as both:
         await world.lag(25)
         drawn = fields((await both.draft(world.slot(1), world.fee)).unsigned)
         assert drawn["expiration"] == young["expiration"]
-    async with open_tron(world.chain.network, assets, [local.url], [], local.now_b) as stale:
+    async with open_tron(world.chain.network, assets, [local.url], [], None, local.now_b) as stale:
         with pytest.raises(Unavailable, match="NODE_CLOCK"):
             await stale.draft(world.slot(1), world.fee)
 

@@ -233,7 +233,7 @@ async def tron_world(local: LocalTron) -> AsyncIterator[World]:
     maker = TronWorld(local, None, key, TOKEN)  # type: ignore[arg-type]
     mute = Asset("FALSE-TRON", "FALSE", "tron", 6, maker.deploy_mute())
     assets = {asset.id: asset for asset in (COIN, TOKEN, mute)}
-    async with open_tron(network, assets, [local.url], [wallet], local.now) as chain:
+    async with open_tron(network, assets, [local.url], [wallet], None, local.now) as chain:
         world = TronWorld(local, chain, key, mute)
         await world._mined(treasury.fill(local.full, wallet, sun=FUNDS_SUN, usdt_units=FUNDS_UNITS))
         local.control(mine=2 * K)

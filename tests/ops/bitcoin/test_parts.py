@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from adapters.settings import Settings
@@ -38,9 +39,22 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, port_base: int, bitcoi
         yield running
 
 
+async def kept(url: str, height: int) -> None:
+    """Waits until the node keeps its blocks up to `height` even when it is killed."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        while True:
+            async with session.get(f"{url}/_ctl") as answer:
+                if (await answer.json())["saved"] >= height:
+                    return
+            await asyncio.sleep(0.05)
+
+
 async def test_both_parts_come_back_after_kill_9_and_the_money_with_them(stack: Stack) -> None:
     url = stack.endpoints.nodes["bitcoin"]
     await treasury.fill(url, ADDRESS, 3 * 10**8)
+    async with Rpc(url) as rpc:
+        height = await rpc("getblockcount")
+    await kept(url, height)
     for name in ("bitcoin_node", "bitcoin_proxy"):
         before = stack.parts[name]["restarts"]
         stack.kill(name)
