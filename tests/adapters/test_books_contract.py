@@ -308,6 +308,22 @@ async def test_an_address_given_out_after_the_verdict_changes_nothing(world: Wor
     assert await world.balance(BOB) == 0
 
 
+async def test_an_address_given_out_during_the_verdict_has_one_of_two_ends(world: World) -> None:
+    await world.books.ensure_account("bob")
+    await world.fund_wallet()
+    await world.fund(20 * 11 * COIN)
+    asked = [replace(world.ask(), recipient=f"0x{n:040x}") for n in range(2**100, 2**100 + 20)]
+    for one in asked:
+        await world.books.request_withdrawal(world.request(one))
+    judged = asyncio.gather(*(world.books.judge(one.id, world.now) for one in asked))
+    await asyncio.gather(*(world.addresses.assign("bob", "ethereum", one.recipient, T0) for one in asked))
+    settled = sum(verdict.settled for verdict in await judged)
+    waiting = await world.books.queued("ethereum", WALLET, 100)
+    assert len(waiting) == 20 - settled
+    assert await world.balance(BOB) == settled * 10 * COIN
+    assert (await world.balance(HELD), await world.balance(AVAILABLE)) == (len(waiting) * 11 * COIN, settled * COIN)
+
+
 async def test_an_address_given_to_the_sender_meanwhile_leaves_the_money_where_it_was(world: World) -> None:
     asked = await world.requested(10 * COIN, COIN)
     await bobs_address(world, account="acme")
