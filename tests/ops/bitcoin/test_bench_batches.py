@@ -6,7 +6,7 @@ import pytest
 
 from adapters.catalogue import load
 from domain.errors import Refused
-from ops.bench.batches import look
+from ops.bench.batches import look, node_wallet
 from ops.demo.story import fresh_address
 from ops.devnet.bitcoin.node import RegtestNode
 from ops.devnet.bitcoin.rpc import Rpc
@@ -53,3 +53,9 @@ async def test_who_was_paid_twice_or_not_at_all_ends_the_measurement(front: Fron
         await look(front.rpc, names, UNITS)
     rpc: Rpc = front.rpc
     assert (await look(rpc, [names[0], names[2]], UNITS)).payouts == 2
+
+
+async def test_the_nodes_own_wallet_sends_a_transaction_of_one_coin_for_each(front: Front) -> None:
+    found = await node_wallet(front.rpc.url, recipients("alone", 4), UNITS)
+    assert 140 <= found["vbytes_per_payout"] <= 145, "one input, the payment and change"
+    assert found["payouts_per_s"] > 0
