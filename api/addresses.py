@@ -10,7 +10,7 @@ from adapters.catalogue import Catalogue
 from domain.asset import Asset
 from domain.errors import Refused, Unavailable
 from domain.network import Network
-from domain.ports import AddressBook, Views
+from domain.ports import AddressBook, DepositAddresses, Views
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +18,27 @@ OWN_ADDRESSES_S = 10.0
 Rule = Callable[[str, Network, Collection[str], Collection[str]], str]
 
 
+def check_other(owner: str | None, account: str | None) -> None:
+    """Raises Refused TRANSFER_TO_SELF when the recipient is the sender."""
+    if owner is not None and owner == account:
+        raise Refused("TRANSFER_TO_SELF", "This is a deposit address of this very account: nothing would move.")
+
+
 class Addresses:
-    """The rules of every network's family over the catalogue, our own wallets (read from the store, paid to nobody) and
-    the accounts' address books.
+    """The rules of every network's family over the catalogue, our own wallets (read from the store, paid to nobody),
+    the accounts' address books and their deposit addresses.
     """
 
-    def __init__(self, shelf: Catalogue, views: Views, book: AddressBook, rules: Mapping[str, Rule]) -> None:
+    def __init__(
+        self,
+        shelf: Catalogue,
+        views: Views,
+        book: AddressBook,
+        deposits: DepositAddresses,
+        rules: Mapping[str, Rule],
+    ) -> None:
         self.book = book
+        self._deposits = deposits
         self._shelf = shelf
         self._views = views
         self._rules = rules
@@ -53,6 +67,12 @@ class Addresses:
 
     def hot_wallet(self, network: str) -> str | None:
         return self._wallets.get(network)
+
+    async def owner(self, network: str, address: str) -> str | None:
+        """The account whose deposit address this is: whoever pays it moves money within the ledger. Not for the
+        sender's eyes.
+        """
+        return await self._deposits.owner(network, address)
 
     async def check_lookalike(self, account: str, address: str) -> None:
         """Raises Refused ADDRESS_LOOKALIKE when a person would take `address` for an entry of the account's book."""

@@ -93,6 +93,7 @@ PROBLEMS: Mapping[str, Row] = {
     "ADDRESS_PRECOMPILE": Row(422, "The address belongs to the network itself"),
     "ADDRESS_TOKEN_CONTRACT": Row(422, "The address is a token's contract"),
     "ADDRESS_OURS": Row(422, "The address is one of our own wallets"),
+    "TRANSFER_TO_SELF": Row(422, "The recipient is the account that sends"),
     "ADDRESS_LOOKALIKE": Row(422, "The address looks like one of the address book, and is another"),
     "ADDRESS_BOOK_FULL": Row(422, "The address book is full"),
     "MEMO_NOT_TAKEN": Row(422, "The network takes no memo"),

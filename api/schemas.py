@@ -306,6 +306,10 @@ class AddressVerdict(BaseModel):
     network: str
     asset: str
     valid: bool
+    kind: Annotated[
+        Literal["internal", "external"] | None,
+        Field(description="`internal`: an account here; moved at once within the ledger, free, without a transaction."),
+    ]
     address: Annotated[str | None, Field(description="In the network's canonical form.")]
     code: str | None
     detail: str | None

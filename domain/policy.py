@@ -68,7 +68,7 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The recorded judgement of one withdrawal. `approvals` people must agree (0: none); `rule` names the row that
-    decided.
+    decided. `settled`: the transaction that recorded it also paid it, to an account here.
     """
 
     outcome: Outcome
@@ -78,6 +78,7 @@ class Verdict:
     policy_version: str
     intent_hash: str
     expires_at: datetime | None
+    settled: bool = False
 
 
 def judge(policy: Policy, amount: Amount, usage: Usage, intent_hash: str, now: datetime) -> Verdict:
@@ -102,9 +103,9 @@ def judge(policy: Policy, amount: Amount, usage: Usage, intent_hash: str, now: d
     return verdict(Outcome.ACCEPT, 0, Risk.LOW, "auto")
 
 
-def withdrawal_fee(policy: Policy, amount: Amount) -> Amount:
-    """What withdrawing `amount` costs the client. Raises Refused ASSET_NOT_WITHDRAWABLE (no rules: no default) or
-    AMOUNT_BELOW_MINIMUM.
+def withdrawal_fee(policy: Policy, amount: Amount, *, internal: bool = False) -> Amount:
+    """What withdrawing `amount` costs the client: nothing where the recipient is an account here (`internal`). Raises
+    Refused ASSET_NOT_WITHDRAWABLE (no rules: no default) or AMOUNT_BELOW_MINIMUM.
     """
     rules = policy.assets.get(amount.asset.id)
     if rules is None:
@@ -118,4 +119,4 @@ def withdrawal_fee(policy: Policy, amount: Amount) -> Amount:
         raise Refused(
             "AMOUNT_BELOW_MINIMUM", f"Withdraw at least {least}.", asset=amount.asset.id, minimum=least.text()
         )
-    return Amount(rules.fee_units, amount.asset)
+    return Amount(0 if internal else rules.fee_units, amount.asset)

@@ -272,7 +272,9 @@ class Books(Protocol):
 
     async def judge(self, withdrawal_id: str, now: datetime) -> Verdict:
         """Records the verdict (once; a repeat returns the recorded one) and advances: QUEUED with its payout,
-        REFERRED, or DECLINED with the hold returned.
+        REFERRED, or DECLINED with the hold returned. Whoever is cleared, here or by `queue_payout`, and whose recipient
+        is then a deposit address of ours goes on to SETTLED at once: the amount is the owner's, the fee is returned,
+        and there is no payout.
         """
         ...
 
@@ -287,7 +289,9 @@ class Books(Protocol):
         ...
 
     async def queue_payout(self, withdrawal_id: str, now: datetime) -> Conclusion:
-        """REFERRED -> QUEUED once the recorded quorum is met; checks the quorum again under the row lock."""
+        """REFERRED -> QUEUED once the recorded quorum is met (-> SETTLED as in `judge`); checks the quorum again under
+        the row lock.
+        """
         ...
 
     async def return_hold(self, withdrawal_id: str, stage: Stage, reason: str, actor: str, now: datetime) -> Conclusion:
@@ -592,4 +596,33 @@ class AddressBook(Protocol):
         """An entry in force that a person would take `address` for, on whatever network; None too when `address` is
         itself in the book.
         """
+        ...
+
+
+# ---------------------------------------------------------------- deposit addresses
+@dataclass(frozen=True, slots=True)
+class DepositAddress:
+    """An address at which a client's coins arrive. It is the account's for ever; `address` is canonical."""
+
+    network: str
+    address: str
+    account: str
+    assigned_at: datetime
+
+
+class DepositAddresses(Protocol):
+    """Which address is whose. Every method raises Unavailable when the store does not answer."""
+
+    async def assign(self, account: str, network: str, address: str, now: datetime) -> DepositAddress:
+        """Gives a canonical address to an account; a repeat changes nothing. Raises Refused ACCOUNT_UNKNOWN,
+        ADDRESS_OURS (a hot wallet's, on whatever network), ADDRESS_ASSIGNED (another account's, on whatever network).
+        """
+        ...
+
+    async def owner(self, network: str, address: str) -> str | None:
+        """The account whose deposit address this is."""
+        ...
+
+    async def addresses_of(self, account: str) -> Sequence[DepositAddress]:
+        """An account's, the oldest first."""
         ...

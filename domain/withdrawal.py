@@ -33,7 +33,7 @@ SENTENCE: Mapping[Stage, str] = {
     Stage.PLANNED: "Bound to one slot of the hot wallet and being signed; it can no longer be cancelled.",
     Stage.BROADCAST: "Signed bytes are stored and were offered to the network; only its facts count from here.",
     Stage.CONFIRMING: "Included in a block; waiting until the network's finality for this amount.",
-    Stage.SETTLED: "Final on chain and settled in the ledger: paid exactly once.",
+    Stage.SETTLED: "Final on chain, or the recipient is an account here, and settled in the ledger: paid exactly once.",
     Stage.DECLINED: "Policy refused it; the hold was returned.",
     Stage.REJECTED: "An approver rejected it; the hold was returned.",
     Stage.EXPIRED: "No quorum before the deadline; the hold was returned.",
@@ -44,7 +44,8 @@ SENTENCE: Mapping[Stage, str] = {
 NEXT: Mapping[Stage, frozenset[Stage]] = {
     Stage.REQUESTED: frozenset({Stage.REFERRED, Stage.QUEUED, Stage.DECLINED, Stage.CANCELLED}),
     Stage.REFERRED: frozenset({Stage.QUEUED, Stage.REJECTED, Stage.EXPIRED, Stage.CANCELLED}),
-    Stage.QUEUED: frozenset({Stage.PLANNED, Stage.CANCELLED}),
+    # SETTLED at once, by the transaction that cleared it, when the recipient is an account here: no chain is needed.
+    Stage.QUEUED: frozenset({Stage.PLANNED, Stage.CANCELLED, Stage.SETTLED}),
     Stage.PLANNED: frozenset({Stage.BROADCAST}),
     # No way back from here: the coins may already be moving. A reorg takes CONFIRMING back to BROADCAST, by facts.
     Stage.BROADCAST: frozenset({Stage.CONFIRMING, Stage.SETTLED, Stage.FAILED}),
@@ -56,6 +57,9 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
     Stage.CANCELLED: frozenset(),
     Stage.FAILED: frozenset(),
 }
+
+# Why a withdrawal that was settled has no transaction on any chain.
+INTERNAL = "INTERNAL"
 
 ENDS: frozenset[Stage] = frozenset(stage for stage, following in NEXT.items() if not following)
 CANCELLABLE: frozenset[Stage] = frozenset(stage for stage, following in NEXT.items() if Stage.CANCELLED in following)

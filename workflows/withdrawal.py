@@ -1,6 +1,7 @@
 """The story of one withdrawal: judged, agreed to by people where policy asks for them, paid from a slot of the hot
 wallet, ended. A slot that pays it alone is signed, delivered and settled from here (`workflows.slot_story`); one that
-pays several has a workflow of its own, which tells each of them how it ended.
+pays several has a workflow of its own, which tells each of them how it ended. To an account here it is paid by the
+books, in the transaction that clears it.
 
 Start it with `client.start_workflow(WithdrawalWorkflow.run, order, id=domain.withdrawal.workflow_id(order.id),
 task_queue=ORCHESTRATOR_QUEUE, id_conflict_policy=USE_EXISTING, id_reuse_policy=REJECT_DUPLICATE,
@@ -34,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.intent import Decision, Ruling
     from domain.policy import Outcome, Verdict
     from domain.ports import Conclusion, DecisionNote
-    from domain.withdrawal import CANCELLABLE, ENDS, SENTENCE, Stage
+    from domain.withdrawal import CANCELLABLE, ENDS, INTERNAL, SENTENCE, Stage
     from workflows.options import BOOKS, titled
     from workflows.slot_story import SlotStory
     from workflows.state import Asked, Plea, Status, WithdrawalOrder, WithdrawalState
@@ -76,6 +77,8 @@ class WithdrawalWorkflow:
         verdict = await self._judged()
         if verdict.outcome is Outcome.DECLINE:
             return await self._end(Conclusion(self._order.id, Stage.DECLINED, verdict.rule))
+        if verdict.settled:
+            return await self._end(Conclusion(self._order.id, Stage.SETTLED, INTERNAL))
         if verdict.outcome is Outcome.REFER:
             found = await self._referred(verdict)
             if found.stage in ENDS:

@@ -2,22 +2,23 @@
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from adapters.catalogue import Catalogue
 from adapters.store.database import Connection, Database, Row
+from adapters.store.deposit_address import owner_within
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
 from adapters.store.timeline import Event, Standing, advance, clean, lock, note
 from adapters.store.usage import count, count_back, usage_before
 from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
-from domain.ledger.withdrawal import release
+from domain.ledger.withdrawal import release, transfer
 from domain.money import Amount
 from domain.policy import Outcome, Risk, Verdict, judge
 from domain.ports import Conclusion, DecisionNote, Roster
-from domain.withdrawal import Stage
+from domain.withdrawal import INTERNAL, Stage
 
 # Judgements of one asset follow one another; more of them at once would only sit on connections that others need.
 JUDGES_MAX = 3
@@ -35,6 +36,8 @@ INSERT INTO verdict (withdrawal_id, account, asset, units, outcome, approvals, r
 VALUES ($1, $2, $3, $4::text::numeric, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 _QUEUE = "INSERT INTO payout (withdrawal_id, network, state, queued_at, tried_at) VALUES ($1, $2, 'QUEUED', $3, $3)"
+_HAS_PAYOUT = "SELECT true FROM payout WHERE withdrawal_id = $1"
+_FEE_RETURNED = "UPDATE withdrawal SET fee = 0 WHERE id = $1"
 _COUNTED = "SELECT approver, ruling FROM decision WHERE withdrawal_id = $1 AND counted ORDER BY id"
 _SAME = """SELECT counted, code FROM decision
     WHERE withdrawal_id = $1 AND approver = $2 AND signature = $3 AND ruling = $4 AND source = $5 AND at = $6"""
@@ -54,12 +57,13 @@ class Judgements(Desk):
 
     async def judge(self, withdrawal_id: str, now: datetime) -> Verdict:
         """Records the verdict (once; a repeat returns the recorded one) and advances: QUEUED with its payout,
-        REFERRED, or DECLINED with the hold returned. Raises Refused WITHDRAWAL_STAGE when it ended before.
+        REFERRED, or DECLINED with the hold returned; on to SETTLED where the recipient is an account here. Raises
+        Refused WITHDRAWAL_STAGE when it ended before.
         """
         async with self._judges, self._database.transaction("judge") as connection:
             standing = await lock(connection, withdrawal_id)
             if recorded := await connection.fetchrow(_VERDICT, withdrawal_id):
-                return _verdict(recorded)
+                return _as_settled(_verdict(recorded), standing)
             if standing.stage is not Stage.REQUESTED:
                 raise Refused("WITHDRAWAL_STAGE", f"It is {standing.stage} already.", stage=standing.stage.value)
             intent = self._intent(standing)
@@ -67,7 +71,7 @@ class Judgements(Desk):
             usage = await usage_before(connection, standing.asked.asset, standing.asked.account, now)
             verdict = judge(self._catalogue.policy, amount, usage, intent.hash(), now)
             await self._keep(connection, standing, intent, verdict, now)
-            return verdict
+            return _as_settled(verdict, standing)
 
     async def record_decision(self, withdrawal_id: str, decision: Decision, source: str, now: datetime) -> DecisionNote:
         """Checks roster, signature, intent hash, four eyes, repeats and lateness; records the decision whatever it
@@ -110,12 +114,14 @@ class Judgements(Desk):
 
     async def queue_payout(self, withdrawal_id: str, now: datetime) -> Conclusion:
         """REFERRED -> QUEUED once the recorded quorum is met; checks the quorum again under the row lock. One that was
-        queued before stays as it is. Raises Refused QUORUM_UNMET, TOO_LATE when it ended without having been queued.
+        queued before stays as it is. On to SETTLED where the recipient is an account here. Raises Refused QUORUM_UNMET,
+        TOO_LATE when it ended without having been queued.
         """
         async with self._database.transaction("queue_payout") as connection:
             standing = await lock(connection, withdrawal_id)
             if standing.stage is not Stage.REFERRED:
-                if not await connection.fetchval("SELECT true FROM payout WHERE withdrawal_id = $1", withdrawal_id):
+                queued = standing.stage is Stage.SETTLED or await connection.fetchval(_HAS_PAYOUT, withdrawal_id)
+                if not queued:
                     raise Refused("TOO_LATE", f"It is {standing.stage}.", stage=standing.stage.value)
             else:
                 verdict = _verdict(await connection.fetchrow(_VERDICT, withdrawal_id))
@@ -169,16 +175,34 @@ class Judgements(Desk):
         if verdict.outcome is Outcome.DECLINE:
             await self._return(connection, standing, Stage.DECLINED, event)
             return
-        await count(connection, [asked.id])
         if verdict.outcome is Outcome.ACCEPT:
             await self._queue(connection, standing, event)
         else:
             await advance(connection, standing, Stage.REFERRED, event)
+        # After the ledger, as when a hold is returned: in another order two of these could wait for each other.
+        await count(connection, [asked.id])
 
     async def _queue(self, connection: Connection, standing: Standing, event: Event) -> None:
+        """Cleared to be paid. Whether a network is needed for that is decided here and nowhere else, by whose address
+        the recipient is now: an address given out later finds its payout on the way and its coins on the chain.
+        """
         await advance(connection, standing, Stage.QUEUED, event)
+        if owner := await owner_within(connection, standing.asked.network, standing.asked.recipient):
+            await self._transfer(connection, standing, owner, event.at)
+            return
         await connection.execute(_QUEUE, standing.asked.id, standing.asked.network, event.at)
         await connection.execute("SELECT pg_notify($1, $2)", WAKE_CHANNEL, standing.asked.network)
+
+    async def _transfer(self, connection: Connection, standing: Standing, owner: str, at: datetime) -> None:
+        """Paid within the ledger, for nothing. Whose address it is stands in the entry alone: the sender's timeline
+        does not tell.
+        """
+        move, fee = transfer(standing.asked, owner), standing.asked.fee
+        (posted,) = await self.ledger.post_within(connection, [move], at)
+        insist(posted, move)
+        detail = {"fee_returned": fee} if int(fee) else {}
+        await advance(connection, standing, Stage.SETTLED, Event(at, "books", INTERNAL, detail))
+        await connection.execute(_FEE_RETURNED, standing.asked.id)
 
     async def _return(self, connection: Connection, standing: Standing, stage: Stage, event: Event) -> None:
         move = release(standing.asked)
@@ -218,6 +242,12 @@ _RETURNS = {
     Stage.REFERRED: (Stage.REJECTED, Stage.EXPIRED, Stage.CANCELLED),
     Stage.QUEUED: (Stage.CANCELLED,),
 }
+
+
+def _as_settled(verdict: Verdict, standing: Standing) -> Verdict:
+    """The verdict with what became of it at once: one that needed no people was settled by the same transaction."""
+    internal = standing.stage is Stage.SETTLED and standing.reason == INTERNAL
+    return replace(verdict, settled=internal and verdict.outcome is Outcome.ACCEPT)
 
 
 def _verdict(row: Row) -> Verdict:

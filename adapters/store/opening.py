@@ -9,6 +9,7 @@ from adapters.store.address_book import PostgresAddressBook
 from adapters.store.books import PostgresBooks
 from adapters.store.coins import PostgresCoins
 from adapters.store.database import Database, open_database
+from adapters.store.deposit_address import PostgresDepositAddresses
 from adapters.store.keys import ApiKeys
 from adapters.store.views import PostgresViews
 from domain.ports import Roster
@@ -16,13 +17,14 @@ from domain.ports import Roster
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Books, views, keys, address books and coins of one database."""
+    """Books, views, keys, address books, deposit addresses and coins of one database."""
 
     database: Database
     books: PostgresBooks
     views: PostgresViews
     keys: ApiKeys
     address_book: PostgresAddressBook
+    deposit_addresses: PostgresDepositAddresses
 
     def coins(self, network: str) -> PostgresCoins:
         """The coins of our wallets on one network."""
@@ -34,4 +36,5 @@ async def open_store(dsn: str, catalogue: Catalogue, roster: Roster, pool_max: i
     """The store at `dsn` (postgresql://...). Connects when first used; raises Unavailable then, never here."""
     async with open_database(dsn, pool_max) as database:
         books, views = PostgresBooks(database, catalogue, roster), PostgresViews(database, catalogue)
-        yield Store(database, books, views, ApiKeys(database), PostgresAddressBook(database))
+        keys, addresses = ApiKeys(database), PostgresDepositAddresses(database)
+        yield Store(database, books, views, keys, PostgresAddressBook(database), addresses)

@@ -60,6 +60,7 @@ APPEND_ONLY = (
     "coin_fact",
     "slot_input",
     "address_event",
+    "deposit_address",
 )
 
 
@@ -522,6 +523,20 @@ address_event = Table(
     Column("actor", Text, nullable=False),
     Column("at", AT, nullable=False),
     _one_of("what", ("ADDED", "RETIRED")),
+)
+
+# ---------------------------------------------------------------- deposit addresses
+deposit_address = Table(
+    "deposit_address",
+    metadata,
+    Column("network", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("account", ForeignKey("client.name"), nullable=False),
+    Column("assigned_at", AT, nullable=False),
+    PrimaryKeyConstraint("network", "address"),
+    CheckConstraint("length(address) BETWEEN 1 AND 128", name="address"),
+    Index(None, "address"),
+    Index(None, "account"),
 )
 
 # ---------------------------------------------------------------- access

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
+from api.addresses import check_other
 from api.auth import Permission, needs
 from api.errors import documented
 from api.http.door import Door, Json, caller_of, door_of, door_router
@@ -36,6 +37,7 @@ async def validate_address(request: Request, body: AddressCheck) -> Response:
         "network": body.network,
         "asset": asset.code,
         "valid": False,
+        "kind": None,
         "address": None,
         "code": None,
         "detail": None,
@@ -46,9 +48,13 @@ async def validate_address(request: Request, body: AddressCheck) -> Response:
         if body.memo is not None:
             raise Refused("MEMO_NOT_TAKEN", f"{asset.code} on {body.network} takes no memo or tag: leave it out.")
         answer["address"] = address = door.addresses.check(body.address, asset)
+        owner = await door.addresses.owner(body.network, address)
+        answer["kind"] = "external" if owner is None else "internal"
+        check_other(owner, account)
         if account is not None:
             await door.addresses.check_lookalike(account, address)
-        await door.networks.inspect(address, asset)
+        if owner is None:
+            await door.networks.inspect(address, asset)
         answer["valid"] = True
     except Refused as refusal:
         answer |= {"code": refusal.code, "detail": refusal.message}

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from api.addresses import check_other
 from api.auth import Permission, needs
 from api.errors import documented
 from api.http.door import Json, caller_of, door_of, door_router
@@ -27,21 +28,28 @@ QUOTE_S = 60
     status_code=201,
     response_model=Quote,
     responses=documented(
-        "VALIDATION", "AMOUNT_NOT_STRING", "AMOUNT_BELOW_MINIMUM", "ACCOUNT_UNKNOWN", "STORE_UNAVAILABLE"
+        "VALIDATION",
+        "AMOUNT_NOT_STRING",
+        "AMOUNT_BELOW_MINIMUM",
+        "ACCOUNT_UNKNOWN",
+        "TRANSFER_TO_SELF",
+        "STORE_UNAVAILABLE",
     ),
 )
 @needs(Permission.WITHDRAWAL_QUOTE)
 async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
     """What this withdrawal costs, how long it takes and where the network's own costs come from. The fee is kept for a
-    request that names the quote in time.
+    request that names the quote in time. To an account here it costs nothing and takes no time.
     """
     door, who = door_of(request), caller_of(request)
     account = account_for(who, body.account)
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
     recipient = None if body.recipient is None else door.addresses.check(body.recipient, asset)
-    cost = await door.networks.cost(amount, recipient)
-    fee = withdrawal_fee(door.catalogue.policy, amount)
+    owner = None if recipient is None else await door.addresses.owner(body.network, recipient)
+    check_other(owner, account)
+    cost = await door.networks.cost(amount, recipient) if owner is None else None
+    fee = withdrawal_fee(door.catalogue.policy, amount, internal=owner is not None)
     now = door.now()
     made = await door.books.make_quote(
         account, asset.id, str(amount.units), str(fee.units), now, now + timedelta(seconds=QUOTE_S)
@@ -56,10 +64,10 @@ async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
         "fee": fee.text(),
         "net": amount.text(),
         "total": (amount + fee).text(),
-        "network_fee_cap": Amount(network.fees.network_fee_cap, native).text(),
+        "network_fee_cap": Amount(network.fees.network_fee_cap if owner is None else 0, native).text(),
         "network_fee_asset": native.code,
         "network_cost": None if cost is None else _cost_json(cost, native),
-        "eta_seconds": eta_s(network, amount),
+        "eta_seconds": eta_s(network, amount) if owner is None else 0,
         "expires_at": made.expires_at,
     }
     return Json(answer, 201)

@@ -11,6 +11,7 @@ import orjson
 from fastapi import Header, Query, Request, Response
 
 from adapters.catalogue import Catalogue
+from api.addresses import check_other
 from api.auth import Permission, Principal, needs
 from api.errors import documented
 from api.http.door import Door, Json, caller_of, door_of, door_router
@@ -74,6 +75,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "CLIENT_REF_TAKEN",
         "QUOTE_EXPIRED",
         "ADDRESS_LOOKALIKE",
+        "TRANSFER_TO_SELF",
         "VALIDATION",
         "AMOUNT_NOT_STRING",
         "AMOUNT_BELOW_MINIMUM",
@@ -89,10 +91,11 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     door, who = door_of(request), caller_of(request)
     door.stories.check_up()
     account = account_for(who, body.account)
-    asked = await _asked(door, who, account, body)
-    await _check_recipient(door, asked)
+    asked, owner = await _asked(door, who, account, body)
+    await _check_recipient(door, asked, owner)
+    quote_id = body.quote_id if owner is None else None  # what is free needs no promise and uses none up
     receipt = await door.books.request_withdrawal(
-        BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, body.quote_id)
+        BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, quote_id)
     )
     passing(CrashPoint.REQUEST_COMMITTED)
     if not receipt.replayed:
@@ -105,16 +108,19 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     return Json(_accepted(asked, door, receipt.stage), 202, headers)
 
 
-async def _asked(door: Door, who: Principal, account: str, body: WithdrawalRequest) -> Withdrawal:
-    """The withdrawal the body means, checked as far as one can without the books."""
+async def _asked(door: Door, who: Principal, account: str, body: WithdrawalRequest) -> tuple[Withdrawal, str | None]:
+    """The withdrawal the body means, checked as far as one can without the books; and whose account the recipient is,
+    if it is one here. The books decide that again when it is cleared, and return a fee that was held for nothing.
+    """
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
     recipient = door.addresses.check(body.recipient, asset)
-    if body.quote_id is None:
-        fee = withdrawal_fee(door.catalogue.policy, amount)
-    else:
-        fee = await _promised(door, account, body, amount)
-    return Withdrawal(
+    owner = await door.addresses.owner(body.network, recipient)
+    fee = withdrawal_fee(door.catalogue.policy, amount, internal=owner is not None)
+    if body.quote_id is not None:
+        promised = await _promised(door, account, body, amount, fee)
+        fee = promised if owner is None else fee
+    asked = Withdrawal(
         id=withdrawal_id(account, body.client_ref),
         account=account,
         client_ref=body.client_ref,
@@ -125,28 +131,36 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
         recipient=recipient,
         requester=who.name,
     )
+    return asked, owner
 
 
-async def _check_recipient(door: Door, asked: Withdrawal) -> None:
-    """What only the address book and a node know of the recipient. What was accepted once stays so: its repeat hears of
-    the withdrawal. Raises Refused ADDRESS_LOOKALIKE, ADDRESS_CONTRACT.
+async def _check_recipient(door: Door, asked: Withdrawal, owner: str | None) -> None:
+    """What only the store and a node know of the recipient, the account `owner` here or nobody's. What was accepted
+    once stays so: its repeat hears of the withdrawal. Raises Refused TRANSFER_TO_SELF, ADDRESS_LOOKALIKE,
+    ADDRESS_CONTRACT.
     """
     try:
+        check_other(owner, asked.account)
         await door.addresses.check_lookalike(asked.account, asked.recipient)
-        await door.networks.inspect(asked.recipient, door.catalogue.assets[asked.asset])
+        if owner is None:
+            await door.networks.inspect(asked.recipient, door.catalogue.assets[asked.asset])
     except Refused as refusal:
         if await door.views.withdrawal(asked.id, asked.account) is None:
             door.metrics.refused_recipients.labels(refusal.code).inc()
             raise
 
 
-async def _promised(door: Door, account: str, body: WithdrawalRequest, amount: Amount) -> Amount:
-    """The fee a quote promised. Whether it still holds, the books say: a repeat may come after its expiry."""
+async def _promised(door: Door, account: str, body: WithdrawalRequest, amount: Amount, usual: Amount) -> Amount:
+    """The fee a quote promised, where `usual` is today's. Whether it still holds, the books say: a repeat may come
+    after its expiry. What was promised for nothing, to an account here, is no promise for anybody else.
+    """
     quote = await door.views.quote(str(body.quote_id), account)
     if quote is None:
         raise Refused("QUOTE_UNKNOWN", "Ask for a quote first: POST /v1/withdrawals/quote.")
     if (quote.asset, quote.amount) != (amount.asset.id, str(amount.units)):
         raise Refused("QUOTE_MISMATCH", "The quote was for another asset or amount; ask for a new one.")
+    if usual.units and not int(quote.fee):
+        raise Refused("QUOTE_MISMATCH", "The quote was for another recipient; ask for a new one.")
     return Amount(int(quote.fee), amount.asset)
 
 

@@ -3,6 +3,7 @@
 hold      client available -> client held                      amount + fee
 dispatch  hot wallet -> in flight                              the amounts, and the most the network may take
 settle    client held -> in flight, withdrawal fee revenue     the amount, the fee
+transfer  client held -> another client's available            the amount; a fee that was held goes back
 close     in flight -> network fee expense, hot wallet         what the network took, and what is left of its cap
           (an unpaid slot: the amounts come back to the hot wallet too, and each hold is released)
 """
@@ -42,6 +43,17 @@ def settle(withdrawal: Withdrawal) -> Move:
     credits = (
         (chart.in_flight(withdrawal.network, withdrawal.asset), int(withdrawal.amount)),
         (chart.withdrawal_fee(withdrawal.asset), int(withdrawal.fee)),
+    )
+    return hold_of(withdrawal).settle(settle_key(withdrawal.id), credits)
+
+
+def transfer(withdrawal: Withdrawal, account: str) -> Move:
+    """The recipient is `account`, a client like the sender: the amount is theirs, and what was held as a fee is the
+    sender's again. Under the key of `settle`, so that no withdrawal is ever paid both ways.
+    """
+    credits = (
+        (chart.available(account, withdrawal.asset), int(withdrawal.amount)),
+        (chart.available(withdrawal.account, withdrawal.asset), int(withdrawal.fee)),
     )
     return hold_of(withdrawal).settle(settle_key(withdrawal.id), credits)
 

@@ -30,6 +30,7 @@ COMMANDS = (
     Row("approver", "ops.cli.approver", "Keys of approvers, and signing decisions."),
     Row("wallet", "ops.cli.wallet", "Make hot wallets' keys on the signer's machine."),
     Row("cold", "ops.cli.cold", "The cold wallet: plan, sign apart, combine, broadcast."),
+    Row("account", "ops.cli.account", "Deposit addresses of accounts."),
     Row("key", "ops.cli.key", "API keys."),
     Row("worker", "ops.cli.worker", "Worker processes."),
     Row("api", "ops.cli.api", "Serve the REST API."),

@@ -11,7 +11,7 @@ from domain.intent import Ruling
 from domain.ledger import chart
 from domain.policy import Outcome
 from domain.withdrawal import Stage
-from tests.adapters.store.world import COIN, T0, USDT, WALLET, World, refused
+from tests.adapters.store.world import COIN, RECIPIENT, T0, USDT, WALLET, World, refused
 
 AVAILABLE, HELD = chart.available("acme", USDT), chart.held("acme", USDT)
 FEE_CAP = 3 * 10**16
@@ -242,3 +242,133 @@ async def test_a_queued_withdrawal_can_be_cancelled_and_leaves_the_queue(world: 
     assert await world.books.queued("ethereum", WALLET, 10) == []
     assert await world.balance(HELD) == 0
     assert (await world.books.queue_payout(asked.id, world.now)).stage is Stage.CANCELLED
+
+
+# ---------------------------------------------------------------- recipients here
+BOB = chart.available("bob", USDT)
+
+
+async def bobs_address(world: World, address: str = RECIPIENT, account: str = "bob") -> None:
+    await world.books.ensure_account(account)
+    await world.addresses.assign(account, "ethereum", address, T0)
+
+
+async def test_a_recipient_here_is_paid_by_the_verdict_and_no_payout_is_left(world: World) -> None:
+    await bobs_address(world)
+    asked = await world.requested(10 * COIN, 0)
+    verdict = await world.books.judge(asked.id, world.now)
+    assert (verdict.outcome, verdict.settled) == (Outcome.ACCEPT, True)
+    assert await world.books.judge(asked.id, world.later(9)) == verdict, "a repeat is answered alike"
+    ended = await world.books.concluded(asked.id)
+    assert (ended.stage, ended.reason, ended.txid) == (Stage.SETTLED, "INTERNAL", None)
+    assert (await world.balance(BOB), await world.balance(HELD), await world.balance(AVAILABLE)) == (10 * COIN, 0, 0)
+    await world.fund_wallet()
+    assert await world.books.queued("ethereum", WALLET, 10) == []
+    cancel = world.books.return_hold(asked.id, Stage.CANCELLED, "CLIENT", "olga", world.now)
+    await refused("TOO_LATE", lambda: cancel)
+
+
+async def test_a_recipient_here_needs_the_same_quorum_as_any_other(world: World) -> None:
+    await bobs_address(world)
+    asked, intent = await world.referred()
+    assert await world.balance(BOB) == 0
+    await world.says("anna", asked, intent)
+    await refused("QUORUM_UNMET", lambda: world.books.queue_payout(asked.id, world.later(2)))
+    await world.says("boris", asked, intent)
+    for after_s in (3, 4):
+        ended = await world.books.queue_payout(asked.id, world.later(after_s))
+        assert (ended.stage, ended.reason) == (Stage.SETTLED, "INTERNAL")
+    assert await world.balance(BOB) == 1000 * COIN
+    assert not (await world.books.judge(asked.id, world.now)).settled, "the verdict itself only asked for people"
+
+
+async def test_a_recipient_here_counts_against_the_caps_like_any_other(world: World) -> None:
+    await bobs_address(world)
+    asked = [await world.requested(900 * COIN) for _ in range(57)]
+    verdicts = await asyncio.gather(*(world.books.judge(a.id, world.now) for a in asked))
+    assert sum(v.settled for v in verdicts) == 55
+    assert await world.balance(BOB) == 55 * 900 * COIN
+
+
+async def test_an_address_given_out_between_door_and_verdict_returns_the_fee(world: World) -> None:
+    asked = await world.requested(10 * COIN, COIN)
+    await bobs_address(world)
+    assert (await world.books.judge(asked.id, world.now)).settled
+    assert (await world.balance(BOB), await world.balance(HELD), await world.balance(AVAILABLE)) == (10 * COIN, 0, COIN)
+    again = await world.books.request_withdrawal(world.request(asked))
+    assert (again.replayed, again.stage) == (True, Stage.SETTLED)
+
+
+async def test_an_address_given_out_after_the_verdict_changes_nothing(world: World) -> None:
+    asked = await world.queued()
+    await bobs_address(world)
+    assert not (await world.books.judge(asked.id, world.now)).settled
+    assert (await world.books.queue_payout(asked.id, world.now)).stage is Stage.QUEUED
+    assert (await world.item(asked)).payment.recipient == RECIPIENT
+    assert await world.balance(BOB) == 0
+
+
+async def test_an_address_given_out_during_the_verdict_has_one_of_two_ends(world: World) -> None:
+    await world.books.ensure_account("bob")
+    await world.fund_wallet()
+    await world.fund(20 * 11 * COIN)
+    asked = [replace(world.ask(), recipient=f"0x{n:040x}") for n in range(2**100, 2**100 + 20)]
+    for one in asked:
+        await world.books.request_withdrawal(world.request(one))
+    judged = asyncio.gather(*(world.books.judge(one.id, world.now) for one in asked))
+    await asyncio.gather(*(world.addresses.assign("bob", "ethereum", one.recipient, T0) for one in asked))
+    settled = sum(verdict.settled for verdict in await judged)
+    waiting = await world.books.queued("ethereum", WALLET, 100)
+    assert len(waiting) == 20 - settled
+    assert await world.balance(BOB) == settled * 10 * COIN
+    assert (await world.balance(HELD), await world.balance(AVAILABLE)) == (len(waiting) * 11 * COIN, settled * COIN)
+
+
+async def test_an_address_given_to_the_sender_meanwhile_leaves_the_money_where_it_was(world: World) -> None:
+    asked = await world.requested(10 * COIN, COIN)
+    await bobs_address(world, account="acme")
+    assert (await world.books.judge(asked.id, world.now)).settled
+    assert (await world.balance(HELD), await world.balance(AVAILABLE)) == (0, 11 * COIN)
+
+
+async def test_an_address_is_one_accounts_for_ever_on_every_network(world: World) -> None:
+    await world.fund_wallet()
+    await bobs_address(world)
+    first = await world.addresses.addresses_of("bob")
+    await bobs_address(world)
+    assert await world.addresses.addresses_of("bob") == first
+    await world.addresses.assign("bob", "polygon", RECIPIENT, world.later(1))
+    assert [one.network for one in await world.addresses.addresses_of("bob")] == ["ethereum", "polygon"]
+    assert await world.addresses.owner("ethereum", RECIPIENT) == "bob"
+    assert await world.addresses.owner("bsc", RECIPIENT) is None
+    for account, address, code in (
+        ("acme", RECIPIENT, "ADDRESS_ASSIGNED"),
+        ("bob", WALLET, "ADDRESS_OURS"),
+        ("nobody", "0x" + "12" * 20, "ACCOUNT_UNKNOWN"),
+    ):
+        await world.books.ensure_account("acme")
+        await refused(code, lambda a=account, b=address: world.addresses.assign(a, "bsc", b, T0))  # type: ignore[misc]
+
+
+async def test_one_address_asked_for_by_many_at_once_goes_to_one_of_them(world: World) -> None:
+    names = [f"client-{n}" for n in range(8)]
+    for name in names:
+        await world.books.ensure_account(name)
+    asked = [
+        world.addresses.assign(name, network, RECIPIENT, T0)
+        for name, network in zip(names, ["ethereum", "polygon"] * 4, strict=True)
+    ]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(isinstance(answer, Refused) and answer.code == "ADDRESS_ASSIGNED" for answer in answers) == 7
+
+
+async def test_transfers_and_cancellations_of_one_account_never_wait_for_each_other(world: World) -> None:
+    """One takes the caps and then the ledger, the other both ways round: in a circle the database would end one."""
+    asked = [await world.requested(COIN, 0) for _ in range(30)]
+    queued = [a for a in asked[:15] if (await world.books.judge(a.id, world.now)).outcome is Outcome.ACCEPT]
+    await bobs_address(world)
+    await asyncio.gather(
+        *(world.books.judge(a.id, world.now) for a in asked[15:]),
+        *(world.books.return_hold(a.id, Stage.CANCELLED, "CLIENT", "olga", world.now) for a in queued),
+    )
+    assert (await world.balance(BOB), await world.balance(AVAILABLE)) == (15 * COIN, 15 * COIN)

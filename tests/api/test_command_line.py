@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ops.cli.run import run
-from tests.api.house import RECIPIENT, House
+from tests.api.house import RECIPIENT, WALLET, House
 from tests.api.serving import served
 
 Shell = Callable[..., Any]
@@ -132,3 +132,32 @@ def test_a_key_is_made_shown_once_listed_and_revoked(
     assert file.read_text().strip() not in capsys.readouterr().out
     assert run(["key", "create", "--role", "auditor", "--name", "eve", "--to", str(file)]) == 4
     assert run(["withdrawal", "list", "--api", api[0], "--key-file", str(file), "-o", "json"]) == 0
+
+
+def test_an_address_is_given_to_an_account_once_and_listed(
+    api: tuple[str, House], database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRONGROOM_DATABASE_URL", database_url)
+
+    def account(*words: str) -> tuple[int, str, str]:
+        code = run(["account", *words, "-o", "json"])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    address = "0xfb6916095ca1df60bb79ce92ce3ea74c37c5d359"
+    for _ in range(2):
+        code, said, _ = account("assign-address", "other", "ethereum", address)
+        assert (code, json.loads(said)["address"]) == (0, "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359")
+    _, listed, _ = account("addresses", "other")
+    assert [row["network"] for row in json.loads(listed)["items"]] == ["ethereum"]
+    for words, code in (
+        (("assign-address", "acme", "polygon", address), "ADDRESS_ASSIGNED"),
+        (("assign-address", "acme", "ethereum", WALLET), "ADDRESS_OURS"),
+        (("assign-address", "acme", "ethereum", "0x12"), "ADDRESS_MALFORMED"),
+        (("assign-address", "acme", "dogecoin", address), "NETWORK_UNKNOWN"),
+        (("assign-address", "nobody", "ethereum", RECIPIENT), "ACCOUNT_UNKNOWN"),
+        (("addresses", "nobody"), "ACCOUNT_UNKNOWN"),
+    ):
+        ended, said, why = account(*words)
+        assert (ended != 0, said) == (True, "")
+        assert code in why

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ from domain.policy import Outcome, Policy, Usage, Verdict, judge
 from domain.ports import (
     Conclusion,
     DecisionNote,
+    DepositAddress,
     OpenSlot,
     PayoutItem,
     PlanRefusal,
@@ -40,7 +41,7 @@ from domain.ports import (
     Roster,
     WalletView,
 )
-from domain.withdrawal import NEXT, Stage, Withdrawal, check_step
+from domain.withdrawal import INTERNAL, NEXT, Stage, Withdrawal, check_step
 from tests.fakes.coins import FakeCoins
 
 T = TypeVar("T")
@@ -88,8 +89,8 @@ class Wallet:
 
 
 class FakeBooks:
-    """Implements `domain.ports.Books`, and `wallets` of the views. `coins`: where wallets that are many coins have
-    them, by network.
+    """Implements `domain.ports.Books` and `DepositAddresses`, and `wallets` of the views. `coins`: where wallets that
+    are many coins have them, by network.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class FakeBooks:
         self._versions: dict[str, list[Version]] = defaultdict(list)
         self._quotes: dict[str, Quote] = {}
         self._spent: dict[str, str] = {}
+        self._deposit_addresses: dict[tuple[str, str], DepositAddress] = {}
         self._bells: set[asyncio.Event] = set()
         self.coins: defaultdict[str, FakeCoins] = defaultdict(FakeCoins)
         self.rows: dict[str, Row] = {}
@@ -129,6 +131,24 @@ class FakeBooks:
     async def ensure_wallet(self, network: str, address: str, next_scarce: int) -> None:
         self._wallets.setdefault((network, address.lower()), Wallet(next_scarce))
         self.coins[network].open_wallet(address)
+
+    async def assign(self, account: str, network: str, address: str, now: datetime) -> DepositAddress:
+        if account not in self._clients:
+            raise Refused("ACCOUNT_UNKNOWN", "There is no account of this name.", account=account)
+        if any(wallet == address.lower() for _, wallet in self._wallets):
+            raise Refused("ADDRESS_OURS", "This is a hot wallet.", address=address)
+        if any(one.address == address and one.account != account for one in self._deposit_addresses.values()):
+            raise Refused("ADDRESS_ASSIGNED", "This address is another account's.", address=address)
+        given = DepositAddress(network, address, account, now)
+        return self._deposit_addresses.setdefault((network, address), given)
+
+    async def owner(self, network: str, address: str) -> str | None:
+        found = self._deposit_addresses.get((network, address))
+        return found.account if found else None
+
+    async def addresses_of(self, account: str) -> Sequence[DepositAddress]:
+        mine = [one for one in self._deposit_addresses.values() if one.account == account]
+        return sorted(mine, key=lambda one: (one.assigned_at, one.network, one.address))
 
     def credit(self, account: Account, units: int, key: str) -> None:
         """Coins that were there before the books: a client's deposit, or coins under a wallet's key."""
@@ -236,7 +256,8 @@ class FakeBooks:
                     self._step(row, Stage.REFERRED, "policy", row.verdict.rule)
                 case Outcome.DECLINE:
                     self._release(row, Stage.DECLINED, "policy", row.verdict.rule)
-        return self._leave("judge", row.verdict)
+        settled = row.verdict.outcome is Outcome.ACCEPT and (row.stage, row.reason) == (Stage.SETTLED, INTERNAL)
+        return self._leave("judge", replace(row.verdict, settled=settled))
 
     async def record_decision(self, withdrawal_id: str, decision: Decision, source: str, now: datetime) -> DecisionNote:
         self._enter("record_decision")
@@ -498,6 +519,12 @@ class FakeBooks:
     def _queue(self, row: Row, now: datetime, actor: str, reason: str) -> None:
         self._step(row, Stage.QUEUED, actor, reason)
         row.queued_at = row.tried_at = now
+        asked = row.withdrawal
+        if found := self._deposit_addresses.get((asked.network, asked.recipient)):
+            self._post(entries.transfer(asked, found.account).entry)
+            row.withdrawal = replace(asked, fee="0")
+            self._step(row, Stage.SETTLED, "books", INTERNAL)
+            return
         for bell in self._bells:
             bell.set()
 

@@ -84,7 +84,11 @@ class LocalChain:
                 self.begin_node()
             else:
                 self.begin_proxy(self)
-        self.wait()
+        try:
+            self.wait()
+        except TimeoutError:
+            self.stop()  # nobody else would, and the next one needs the ports
+            raise
         return self
 
     def begin_node(self) -> None:

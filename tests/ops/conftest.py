@@ -1,4 +1,6 @@
-"""Ports and processes for tests of the local networks. Each xdist worker has 20 ports of its own."""
+"""Ports and processes for tests of the local networks. Each xdist worker has 100 of its own: room for an installation,
+which takes 50, and for another beside it.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ import pytest
 
 from tests.ops.chain import LocalChain
 
-FIRST_PORT, PORTS_EACH = 18100, 20
+FIRST_PORT, PORTS_EACH = 23000, 100
 
 
 @pytest.fixture(scope="session")

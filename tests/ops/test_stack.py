@@ -149,7 +149,7 @@ def test_a_part_that_does_not_exist_is_named() -> None:
 
 
 async def test_what_a_killed_keeper_left_behind_is_known_and_ended(tmp_path: Path, port_base: int) -> None:
-    settings = Settings(state_dir=tmp_path / "state", port_base=port_base + 18)
+    settings = Settings(state_dir=tmp_path / "state", port_base=port_base + 50)
     program = (
         "import asyncio, sys\n"
         "from ops.devnet.stack import Stack\n"

@@ -99,6 +99,19 @@ async def declined(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
 
 
 @path()
+async def internal(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    await world.open_neighbour()
+    async with world.at_work("orchestrator", "books"):
+        at_once = await world.withdraw("25")
+        await at_once.result()
+        id, agreed = await _referred(world)
+        for name in ("ann", "bob"):
+            await agreed.execute_update(WithdrawalWorkflow.decide, world.decision(name, id))
+        await agreed.result()
+    return {"withdrawal-internal": at_once, "withdrawal-internal-agreed": agreed}
+
+
+@path()
 async def agreed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with world.at_work():
         await world.serve()

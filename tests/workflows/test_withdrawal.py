@@ -13,9 +13,10 @@ from temporalio.testing import WorkflowEnvironment
 from activities.failures import refusal as refused_by
 from domain.errors import Refused, Unavailable
 from domain.intent import Decision, Ruling
+from domain.ledger import chart
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
-from tests.workflows.world import World
+from tests.workflows.world import NEIGHBOUR, USDT, World
 from workflows import attributes
 from workflows.state import Plea
 from workflows.withdrawal import WithdrawalWorkflow
@@ -53,6 +54,26 @@ async def test_an_auto_approved_withdrawal_is_paid_once_within_its_event_budget(
     world.assert_books_agree()
     events = await world.events(handle)
     assert events <= 45, f"{events} history events; 45 are the budget of one auto-approved withdrawal"
+
+
+async def test_one_to_an_account_here_ends_without_a_hot_wallet_or_a_chain(world: World) -> None:
+    """No chain worker and no signer is at work, and nobody serves the wallet."""
+    await world.open_neighbour()
+    before = world.available()
+    async with world.at_work("orchestrator", "books"):
+        handle = await world.withdraw("25")
+        conclusion = await handle.result()
+        assert (conclusion.stage, conclusion.reason, conclusion.txid) == (Stage.SETTLED, "INTERNAL", None)
+        assert "EVENT_TYPE_TIMER_STARTED" not in (await handle.fetch_history()).to_json(), "nothing is waited for"
+
+        id, asked = await referred(world)
+        for name in ("ann", "bob"):
+            await asked.execute_update(WithdrawalWorkflow.decide, world.decision(name, id))
+        assert (await asked.result()).reason == "INTERNAL", "people are asked as for any other"
+    assert world.books.balances[chart.available(NEIGHBOUR, USDT)] == 2025 * 10**6
+    assert before - world.available() == 2025 * 10**6, "it is free"
+    assert (world.held(), world.arrived(), world.chain.sent) == (0, 0, [])
+    world.assert_books_agree()
 
 
 async def test_people_can_search_for_it_and_read_what_it_is_about(world: World) -> None:

@@ -46,6 +46,7 @@ USDT = "USDT-ETHEREUM"
 ETHER = "ETH-ETHEREUM"
 RECIPIENT = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 ORDERED_KINDS = ("orchestrator", "books", "chain", "signer")
+NEIGHBOUR = "neighbour"
 _numbers = itertools.count(1)
 
 
@@ -207,6 +208,11 @@ class World:
             )
 
         self.chain.observe = seen  # type: ignore[method-assign]
+
+    async def open_neighbour(self) -> None:
+        """From now on the recipient's address is where another client's deposits arrive."""
+        await self.books.ensure_account(NEIGHBOUR)
+        await self.books.assign(NEIGHBOUR, ETHEREUM, RECIPIENT, datetime.now(UTC))
 
     def deposit(self, units: int) -> None:
         """More USDT for the client."""

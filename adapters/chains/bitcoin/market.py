@@ -1,4 +1,4 @@
-"""What a vbyte costs now, what the next version of a slot must pay, and what a child that pulls its parent must pay.
+"""What a vbyte costs now, and what the next version of a slot must pay.
 
 Prices are whole base units per vbyte. Several nodes: the dearest answer counts. Sources: Bitcoin Core doc/policy
 `mempool-replacements.md` (rules 3, 4 and 6), and its RPC help of estimatesmartfee and getmempoolinfo.
@@ -63,10 +63,3 @@ def bump(slot: Slot, last: Fee, market: int, step: int, evicted: int, rules: Fee
     enough = after.paid >= pushed_out + step * last.weight
     within = max(after.paid, after.fee.most) <= tx.most(slot.payments, rules, int(slot.fee_cap))
     return after.fee if enough and within else None
-
-
-def child_fee(target: int, parent_vbytes: int, parent_paid: int, child_vbytes: int) -> int:
-    """What a child must pay so that it and its parent together pay `target` for each of their vbytes, and the child's
-    own share of that at least (child pays for parent).
-    """
-    return max(target * (parent_vbytes + child_vbytes) - parent_paid, target * child_vbytes)

@@ -171,11 +171,3 @@ def test_a_bump_stops_at_the_caps_and_at_the_end_of_the_change() -> None:
     all_in = tx.planned(roomy, Fee(141, 70, 0), RULES)
     assert all_in.change == 0
     assert bumped(roomy, all_in.fee) is None, "no change is left to shrink"
-
-
-@given(st.integers(1, 200), st.integers(100, 4000), st.integers(0, 10**5), st.integers(100, 4000))
-def test_a_child_lifts_its_parent_to_the_target(target: int, parent: int, paid: int, child: int) -> None:
-    fee = market.child_fee(target, parent, paid, child)
-    assert paid + fee >= target * (parent + child)
-    assert fee >= target * child, "it must be worth mining by itself too"
-    assert paid + fee == target * (parent + child) or fee == target * child, "and pays no more than needed"

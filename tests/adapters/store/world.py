@@ -17,7 +17,17 @@ from domain.intent import Decision, Intent, Ruling
 from domain.ledger import chart
 from domain.ledger.chart import Account
 from domain.payout import Facts, Fee, Final, Inclusion, Sighting, Slot, Version
-from domain.ports import Books, Coins, DecisionNote, PayoutItem, PlanRefusal, Receipt, Request, WalletView
+from domain.ports import (
+    Books,
+    Coins,
+    DecisionNote,
+    DepositAddresses,
+    PayoutItem,
+    PlanRefusal,
+    Receipt,
+    Request,
+    WalletView,
+)
 from domain.withdrawal import Withdrawal, withdrawal_id
 from tests.fakes.books import FakeBooks
 from tests.fakes.people import People
@@ -43,6 +53,7 @@ class World:
     coins: Coins
     network_fee: Callable[[str], Awaitable[str | None]]
     wallets: Callable[[], Awaitable[Sequence[WalletView]]]
+    addresses: DepositAddresses
     now: datetime = T0
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -151,7 +162,9 @@ async def fake_world() -> AsyncIterator[World]:
     async def network_fee(withdrawal_id: str) -> str | None:
         return books.rows[withdrawal_id].network_fee
 
-    yield World(books, people, catalogue, credit, balance, sums, books.coins["ethereum"], network_fee, books.wallets)
+    yield World(
+        books, people, catalogue, credit, balance, sums, books.coins["ethereum"], network_fee, books.wallets, books
+    )
 
 
 @asynccontextmanager
@@ -186,6 +199,7 @@ async def postgres_world(dsn: str) -> AsyncIterator[World]:
             store.coins("ethereum"),
             network_fee,
             store.views.wallets,
+            store.deposit_addresses,
         )
 
 

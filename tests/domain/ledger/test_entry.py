@@ -121,7 +121,7 @@ LIVES = st.lists(
         AMOUNTS,
         st.integers(0, 10**6),  # fee
         st.sampled_from([USDT, ETH]),
-        st.sampled_from(["held", "released", "in flight", "paid", "reverted"]),
+        st.sampled_from(["held", "released", "in flight", "paid", "reverted", "moved"]),
         st.integers(0, 3 * 10**16),  # what the network took
     ),
     max_size=12,
@@ -149,7 +149,9 @@ def test_any_lives_of_withdrawals_sum_to_zero_and_leave_nothing_below_it(
         slot = Slot(f"ethereum/{WALLET}/{number}", "ethereum", WALLET, str(number), (payment,), str(3 * 10**16), 3)
         if not books.post(entries.hold_of(asked).place()) or end == "held":
             continue
-        if end == "released" or not books.post(entries.dispatch(slot, ETH)):
+        if end == "moved":
+            assert books.post(entries.transfer(asked, f"c{took % 3}")), "what is held can be moved, to oneself too"
+        elif end == "released" or not books.post(entries.dispatch(slot, ETH)):
             assert books.post(entries.release(asked)), "what is held can always be given back"
         elif end != "in flight":
             final = Final("0x2", 1, "0x3", end == "paid", str(took))
@@ -169,6 +171,20 @@ def test_a_network_fee_above_its_cap_is_booked_as_it_was() -> None:
     units = {posting.account.code: posting.units for posting in entry.postings}
     assert units[chart.network_fee("ethereum", ETH).code] == 130
     assert units[chart.hot_wallet("ethereum", WALLET, ETH).code] == -30
+
+
+def test_a_transfer_gives_the_recipient_the_amount_and_the_sender_any_fee_that_was_held() -> None:
+    asked = Withdrawal("wd_1", "acme", "r", "ethereum", USDT, "5", "2", "0x1", "olga")
+    available = {name: chart.available(name, USDT).code for name in ("acme", "bob")}
+    moved = {p.account.code: p.units for p in entries.transfer(asked, "bob").entry.postings}
+    assert moved == {chart.held("acme", USDT).code: 7, available["bob"]: -5, available["acme"]: -2}
+    to_oneself = {p.account.code: p.units for p in entries.transfer(asked, "acme").entry.postings}
+    assert to_oneself == {chart.held("acme", USDT).code: 7, available["acme"]: -7}
+
+
+def test_a_withdrawal_is_settled_on_a_chain_or_within_the_ledger_and_never_both_ways() -> None:
+    asked = Withdrawal("wd_1", "acme", "r", "ethereum", USDT, "5", "2", "0x1", "olga")
+    assert entries.transfer(asked, "bob").entry.key == entries.settle(asked).entry.key
 
 
 def test_keys_are_derived_so_that_a_retry_names_the_same_entry() -> None:
