@@ -83,7 +83,7 @@ def matrix(
     points: Annotated[str, typer.Option(help="Crash points, separated by commas, or `all`.")] = "all",
     fault: Annotated[str, typer.Option(help="clean, reorg, lost-reply, separated by commas, or `all`.")] = "all",
     seed: Seed = None,
-    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 2,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 3,
     write: Annotated[Path | None, typer.Option(help="Write the page of the whole matrix to this file.")] = None,
     json: Json = False,
 ) -> None:
@@ -97,7 +97,7 @@ def matrix(
 
     settings = Settings()
     catalogue, names = catalogue_of(settings), _networks(network)
-    families = {catalogue.networks[name].family: name for name in reversed(names)}
+    families = {catalogue.networks[name].family: catalogue.networks[name] for name in reversed(names)}
     wanted = [CrashPoint(point) for point in _chosen(points, list(CrashPoint))]
     faults = _chosen(fault, list(cells.Fault))
     rows = [cell for cell in cells.cells(families, wanted) if cell.fault in faults]
@@ -138,9 +138,9 @@ def _through(work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _networks(named: str) -> list[str]:
-    from ops.demo.story import NETWORKS
+    from adapters.settings import Settings
 
-    return list(NETWORKS) if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
+    return list(Settings().served) if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
 
 
 def _tell(report: Mapping[str, Any], json: bool) -> None:
