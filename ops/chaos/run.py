@@ -31,7 +31,6 @@ from ops.chaos.schedule import Schedule, plan
 from ops.chaos.storm import Storm
 from ops.devnet.stack import Stack
 
-
 HEALTHY_AFTER_S = 2.0  # who is killed all the time is not to blame
 
 

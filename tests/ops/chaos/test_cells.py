@@ -1,24 +1,42 @@
 """The matrix has a cell for everything, and its page says of each what it was."""
 
-from domain.crash_points import CrashPoint
+from adapters.catalogue import load
+from domain.crash_points import STEPS, CrashPoint
 from ops.chaos.cells import Cell, Fault, cells
 from ops.chaos.page import matrix_page
 from ops.chaos.schedule import Harm, People
 
-NETWORKS = {"evm": "ethereum", "tron": "tron"}
+LOCAL = load("devnet").networks
+NETWORKS = {network.family: network for network in reversed(LOCAL.values())}
 
 
 def test_every_point_meets_every_family_and_every_fault() -> None:
     names = [cell.name for cell in cells(NETWORKS)]
-    assert len(names) == len(set(names)) == len(CrashPoint) * len(NETWORKS) * len(Fault)
+    assert len(names) == len(set(names))
+    every = {f"{point}/{family}/{fault}" for point in CrashPoint for family in NETWORKS for fault in Fault}
+    assert every - set(names) == {
+        f"{point}/{family}/{fault}"
+        for point in CrashPoint
+        for family, network in NETWORKS.items()
+        for fault in Fault
+        if STEPS[point].coins and not network.inputs_max
+    }
     assert "sent/evm/lost-reply" in names
+
+
+def test_where_several_are_paid_together_a_cell_is_a_batch() -> None:
+    for cell in cells(NETWORKS):
+        assert cell.together == (2 if LOCAL[cell.network].batch_max > 1 else 1)
 
 
 def test_what_a_point_needs_to_be_reached_is_arranged() -> None:
     bumped = Cell(CrashPoint.BUMP_SIGNED, "tron", "tron", Fault.LOST_REPLY)
     assert (bumped.harms, bumped.harms_after) == ({Harm.SWALLOW: 1.0}, {Harm.LOSE_REPLY: 1.0})
     assert Cell(CrashPoint.DECISION_RECORDED, "tron", "tron", Fault.CLEAN).people is People.APPROVE
-    assert Cell(CrashPoint.PAYOUT_RESUMED, "tron", "tron", Fault.CLEAN).armed_late
+    resumed = Cell(CrashPoint.PAYOUT_RESUMED, "tron", "tron", Fault.CLEAN)
+    assert (resumed.late, resumed.resumed, resumed.harms) == (True, True, {Harm.SWALLOW: 1.0})
+    applied = Cell(CrashPoint.BLOCKS_APPLIED, "bitcoin", "bitcoin", Fault.CLEAN)
+    assert (applied.late, applied.resumed, applied.harms) == (True, False, {})
     assert Cell(CrashPoint.SENT, "ethereum", "evm", Fault.CLEAN).harms == {}
 
 
