@@ -53,6 +53,7 @@ def test_the_page_has_the_simple_senders_figures_beside_ours() -> None:
     storm = {
         "seed": 5,
         "minutes": 10.0,
+        "networks": ["ethereum", "bsc", "tron"],
         "withdrawals": {"asked": 500},
         "kills": {"total": 75},
         "reorgs": {"total": 140},
@@ -61,7 +62,14 @@ def test_the_page_has_the_simple_senders_figures_beside_ours() -> None:
         "lost": 0,
         "stuck": 0,
         "seconds_to_recover": {"p50": 3.5, "max": 8.0},
-        "naive": {"paid_twice": 9, "by_network": {"ethereum": {"most_for_one": 4}}},
+        "naive": {
+            "paid_twice": 9,
+            "by_network": {
+                "ethereum": {"family": "evm", "paid_twice": 4, "most_for_one": 4},
+                "bsc": {"family": "evm", "paid_twice": 2, "most_for_one": 2},
+                "tron": {"family": "tron", "paid_twice": 3, "most_for_one": 3},
+            },
+        },
     }
     page = matrix_page({"seed": 9, "seconds": 12.0, "cells": {"sent/evm/clean": "once"}}, [storm])
-    assert "| 5 | 10 | 500 | 75 | 140 | 200 | 0 | 0 | 0 | 3.5 / 8 s | 9 | 4 |" in page
+    assert "| 5 | 10 | 3 | 500 | 75 | 140 | 200 | 0 | 0 | 0 | 3.5 / 8 s | evm 6, tron 3 | 4 |" in page
