@@ -12,10 +12,12 @@ from domain.money import Amount
 from domain.policy import AssetPolicy
 from ops.chaos.schedule import TWIN, Coin, Terrain
 from ops.devnet import parts as rows
+from ops.devnet.household import CLIENTS
 from ops.devnet.ports import answers
 from ops.devnet.stack import Stack
 from workers.supervisor import Part, Supervisor
 
+COINS = 5  # whole ones, of which a local wallet's coffer has one each
 TWIN_HOST = "127.0.0.2"  # where a twin shows its metrics: the first one has the port on 127.0.0.1
 
 
@@ -63,7 +65,22 @@ def _catalogue(folder: Path, pace: Pace) -> Path:
     for name, value in quick.items():
         text = re.sub(rf"^{name} = \d+", f"{name} = {value}", text, flags=re.MULTILINE)
     networks.write_text(text)
+    _few_coins(folder)
     return folder
+
+
+def _few_coins(folder: Path) -> None:
+    """Where a wallet is many coins, it begins with so few that it is short of them time and again: a coin that was
+    spent comes back as change only when that is final.
+    """
+    networks = load("devnet", folder).networks.values()
+    native = [network.native_asset for network in networks if network.inputs_max]
+    assets = folder / "assets.toml"
+    text = assets.read_text()
+    few = f'coffer = "{COINS + 1}"\nopening = {{ {CLIENTS[0]} = "{COINS}" }}'
+    for id_ in native:
+        text = re.sub(rf'(?<=^\[devnet\.{id_}\]\n)coffer = ".*"\nopening = .*$', few, text, flags=re.MULTILINE)
+    assets.write_text(text)
 
 
 def terrain(catalogue: Catalogue, network: str) -> Terrain:

@@ -17,9 +17,9 @@ from ops.chaos.schedule import Event, People
 from ops.cli.approver import Signer, read_key
 from ops.demo.door import Door
 from ops.demo.story import fresh_address
-from ops.devnet.household import APPROVERS, Household
+from ops.devnet.household import APPROVERS, CLIENTS, Household
 
-CLIENT = "alice"
+CLIENT = CLIENTS[0]
 REFERRED_WAIT_S = 60.0
 LOOK_S = 0.2
 QUORUM = APPROVERS[:2]

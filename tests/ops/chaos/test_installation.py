@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.catalogue import load
+from adapters.catalogue import FOLDER, load, read_rows
 from adapters.settings import Settings
 from domain.errors import Refused
 from ops.chaos.installation import BRISK, Pace, catalogue_of, settings_for, terrain
@@ -50,3 +50,14 @@ def test_a_network_that_is_not_there_is_named() -> None:
 
 def test_the_storm_is_quick_enough_to_sign_anew_within_a_minute() -> None:
     assert BRISK.window_s < 60
+
+
+def test_a_wallet_of_coins_has_few_of_them_and_owes_no_more_than_it_has(settings: Settings) -> None:
+    catalogue = catalogue_of(settings)
+    rows = read_rows(settings.catalogue_dir / "assets.toml", "devnet")
+    for network in catalogue.networks.values():
+        row, usual = rows[network.native_asset], read_rows(FOLDER / "assets.toml", "devnet")[network.native_asset]
+        if network.inputs_max:
+            assert sum(map(int, row["opening"].values())) < int(row["coffer"]) < network.in_flight_max
+        else:
+            assert row == usual
