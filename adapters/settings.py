@@ -213,8 +213,8 @@ class Settings(BaseSettings):
     # ---- for those who try to break it
     crash_at: str | None = Field(
         default=None,
-        description="Where a process dies by SIGKILL, once, as name or name:nth, or `ordered`: where it is told to while"
-        " it runs. Only with the devnet profile.",
+        description="Where a process dies by SIGKILL, once, as name or name:nth, or `ordered`: where it is told to"
+        " while it runs. Only with the devnet profile.",
     )
 
     @field_validator(
