@@ -143,9 +143,9 @@ class TronTerror(_Terror):
     usual: int = 0
 
     async def harm(self, harms: Mapping[str, Any]) -> None:
-        """What a node had lost comes back to it first: nothing that was sent is ever gone for sure."""
+        """What a node had lost comes back to it once it is well: nothing that was sent is ever gone for sure."""
         orders = {_TRON_HARMS[Harm(name)]: _tron_amount(name, amount) for name, amount in harms.items()}
-        await self._order(reset=True, release=True, **orders)
+        await self._order(reset=True, release=not harms, **orders)
 
     async def reorg(self, depth: int) -> bool:
         async with self.lock:

@@ -17,7 +17,7 @@ WORKERS = ("orchestrator", "books", "chain", "signer")
 PARTS = (*WORKERS, "api", "temporal", "postgres")
 TWIN = "_2"  # after a worker's name: the second one of its kind
 
-EVENTS_MAX = 5_000
+EVENTS_MAX = 20_000
 MINUTES_MAX = 120.0
 FLOW_SHARE = 0.85  # of the time withdrawals flow in; what is asked for last is hurt as well
 HARM_SHARE = 0.95
