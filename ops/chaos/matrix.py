@@ -27,7 +27,7 @@ log = logging.getLogger("strongroom.chaos")
 
 QUICK = Pace(block_s=0.25, bump_after_s=1, window_s=4, batch_wait_s=1)
 PORTS_EACH = 40
-DEATH_WAIT_S, END_WAIT_S, STRIKE_WAIT_S = 45.0, 90.0, 20.0
+DEATH_WAIT_S, END_WAIT_S, STRIKE_WAIT_S = 60.0, 120.0, 45.0
 LOOK_S = 0.05
 _OPEN = "ExecutionStatus='Running' AND WorkflowType!='HotWallet'"
 
@@ -46,7 +46,7 @@ async def matrix(wanted: Sequence[Cell], base: Settings, seed: int, at_once: int
     """Plays the cells on `at_once` installations and returns the report; a cell's word is `once` or what went wrong."""
     begun = time.monotonic()
     bases = [base.model_copy(update={"port_base": base.port_base + PORTS_EACH * n}) for n in range(at_once)]
-    shares = _shares(wanted, at_once)
+    shares = shares(wanted, at_once)
     desks = [_Desk(one, networks, seed) for one, (networks, _) in zip(bases, shares, strict=True)]
     reports = await asyncio.gather(*(desk.work(left) for desk, (_, left) in zip(desks, shares, strict=True)))
     words = {name: word for report in reports for name, word in report.words.items()}
@@ -63,7 +63,7 @@ async def matrix(wanted: Sequence[Cell], base: Settings, seed: int, at_once: int
     }
 
 
-def _shares(wanted: Sequence[Cell], at_once: int) -> list[tuple[list[str], Iterator[Cell]]]:
+def shares(wanted: Sequence[Cell], at_once: int) -> list[tuple[list[str], Iterator[Cell]]]:
     """For each installation its networks and the cells from which it takes the next: one network for each where there
     are enough installations, else all of them for all.
     """
