@@ -46,9 +46,9 @@ async def matrix(wanted: Sequence[Cell], base: Settings, seed: int, at_once: int
     """Plays the cells on `at_once` installations and returns the report; a cell's word is `once` or what went wrong."""
     begun = time.monotonic()
     bases = [base.model_copy(update={"port_base": base.port_base + PORTS_EACH * n}) for n in range(at_once)]
-    shares = shares(wanted, at_once)
-    desks = [_Desk(one, networks, seed) for one, (networks, _) in zip(bases, shares, strict=True)]
-    reports = await asyncio.gather(*(desk.work(left) for desk, (_, left) in zip(desks, shares, strict=True)))
+    handed = shares(wanted, at_once)
+    desks = [_Desk(one, networks, seed) for one, (networks, _) in zip(bases, handed, strict=True)]
+    reports = await asyncio.gather(*(desk.work(left) for desk, (_, left) in zip(desks, handed, strict=True)))
     words = {name: word for report in reports for name, word in report.words.items()}
     faults = [fault for report in reports for fault in report.faults]
     seconds = [row for report in reports for row in report.seconds]
@@ -61,6 +61,16 @@ async def matrix(wanted: Sequence[Cell], base: Settings, seed: int, at_once: int
         "cells": {cell.name: words.get(cell.name, "not-played") for cell in wanted},
         "faults": faults,
     }
+
+
+def completed(report: Mapping[str, Any], again: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A report with the words of the cells that were played again; nothing that was found wrong before is forgotten."""
+    cells = {**report["cells"], **again["cells"]}
+    faults = [*report["faults"], *again["faults"]]
+    seconds = round(report["seconds"] + again["seconds"], 1)
+    clean = not faults and all(word == "once" for word in cells.values())
+    replayed = sorted({*report.get("played_again", ()), *again["cells"]})
+    return {**report, "seconds": seconds, "cells": cells, "faults": faults, "clean": clean, "played_again": replayed}
 
 
 def shares(wanted: Sequence[Cell], at_once: int) -> list[tuple[list[str], Iterator[Cell]]]:

@@ -85,6 +85,10 @@ def matrix(
     seed: Seed = None,
     at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 3,
     write: Annotated[Path | None, typer.Option(help="Write the page of the whole matrix to this file.")] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(help="Play only what is not `once` in this report of an earlier run, and complete it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """One withdrawal for every crash point, family of networks and fault; exit 0 only if each was paid exactly once."""
@@ -92,6 +96,7 @@ def matrix(
     from domain.crash_points import CrashPoint
     from ops.chaos import cells
     from ops.chaos.installation import catalogue_of
+    from ops.chaos.matrix import completed
     from ops.chaos.matrix import matrix as play
     from ops.chaos.page import matrix_page
 
@@ -100,9 +105,12 @@ def matrix(
     families = {catalogue.networks[name].family: catalogue.networks[name] for name in reversed(names)}
     wanted = [CrashPoint(point) for point in _chosen(points, list(CrashPoint))]
     faults = _chosen(fault, list(cells.Fault))
-    rows = [cell for cell in cells.cells(families, wanted) if cell.fault in faults]
+    before = json_module.loads(again.read_text()) if again else None
+    words = before["cells"] if before else {}
+    rows = [c for c in cells.cells(families, wanted) if c.fault in faults and words.get(c.name) != "once"]
     chosen = secrets.randbits(32) if seed is None else seed
-    report = _through(play(rows, settings, chosen, min(at_once, len(rows))))
+    report = _through(play(rows, settings, chosen, max(1, min(at_once, len(rows)))))
+    report = completed(before, report) if before else report
     if write is not None:
         write.write_text(matrix_page(report))
     _tell(report, json)

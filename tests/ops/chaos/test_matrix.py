@@ -4,7 +4,7 @@ import pytest
 
 from adapters.catalogue import load
 from ops.chaos.cells import cells
-from ops.chaos.matrix import shares
+from ops.chaos.matrix import completed, shares
 
 NETWORKS = {network.family: network for network in load("devnet").networks.values()}
 WANTED = list(cells(NETWORKS))
@@ -28,3 +28,13 @@ def test_with_enough_installations_each_has_one_network() -> None:
 def test_with_fewer_each_has_them_all() -> None:
     [(networks, left)] = shares(WANTED, 1)
     assert set(networks) == {cell.network for cell in left}
+
+
+def test_what_is_played_again_completes_a_report_and_forgets_no_fault() -> None:
+    before = {"cells": {"a": "once", "b": "no-lost-reply"}, "faults": [], "seconds": 5.0, "clean": False, "seed": 3}
+    again = {"cells": {"b": "once"}, "faults": [], "seconds": 1.5, "clean": True, "seed": 4}
+    whole = completed(before, again)
+    assert (whole["clean"], whole["seed"], whole["seconds"]) == (True, 3, 6.5)
+    assert (whole["cells"], whole["played_again"]) == ({"a": "once", "b": "once"}, ["b"])
+    assert not completed({**before, "faults": ["wd_1: paid twice"]}, again)["clean"]
+    assert not completed(before, {**again, "cells": {"b": "stuck"}})["clean"]
