@@ -300,6 +300,7 @@ class _Desk:
         taken = 0
         while True:
             inputs = await self._chain.fund(_payments(items), self._wallet, fee)
+            passing(CrashPoint.COINS_CHOSEN)
             slot = await self._books.plan_slot(self._network, self._wallet, items, self._clock(), inputs)
             if isinstance(slot, Slot):
                 passing(CrashPoint.SLOT_PLANNED)

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from adapters.catalogue import read_rows
+from domain.crash_points import ORDERED
 from domain.crash_points import parse as parse_crash_point
 from domain.errors import Refused, Unavailable
 
@@ -212,7 +213,8 @@ class Settings(BaseSettings):
     # ---- for those who try to break it
     crash_at: str | None = Field(
         default=None,
-        description="Where a process dies by SIGKILL, once, as name or name:nth; only with the devnet profile.",
+        description="Where a process dies by SIGKILL, once, as name or name:nth, or `ordered`: where it is told to"
+        " while it runs. Only with the devnet profile.",
     )
 
     @field_validator(
@@ -235,6 +237,8 @@ class Settings(BaseSettings):
             return self
         if self.profile != "devnet":
             raise Refused("CONFIG_INVALID", f"{PREFIX}CRASH_AT kills processes; it is for the devnet profile alone.")
+        if self.crash_at == ORDERED:
+            return self
         try:
             parse_crash_point(self.crash_at)
         except ValueError as error:

@@ -33,7 +33,7 @@ from domain.intent import Decision
 from domain.ports import Conclusion, DecisionNote, Views, WithdrawalView
 from domain.withdrawal import CANCELLABLE, workflow_id
 from workflows.attributes import for_withdrawal
-from workflows.options import ORCHESTRATOR_QUEUE
+from workflows.options import ORCHESTRATOR_QUEUE, TURN
 from workflows.state import Plea, WithdrawalOrder
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -210,6 +210,7 @@ class Commands:
                 order,
                 id=workflow_id(order.id),
                 task_queue=ORCHESTRATOR_QUEUE,
+                task_timeout=TURN,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=for_withdrawal(account=order.account, network=order.network, asset=order.asset),

@@ -1,7 +1,7 @@
 """Where a process may be made to die: every step of the way of a withdrawal has a name and a sentence.
 
 The steps call `passing`. It does nothing until `die_by` gives it something to do, which only a local installation does
-(`adapters/crash.py`). A step that a family of networks never takes has no place here: each point is passed by all.
+(`adapters/crash.py`). Each point is passed on every network, save those of a step that only some take (`Step.coins`).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,10 +14,13 @@ class CrashPoint(StrEnum):
 
     REQUEST_COMMITTED = "request-committed"
     STORY_STARTED = "story-started"
+    TURN_TAKEN = "turn-taken"
     JUDGED = "judged"
     DECISION_RECORDED = "decision-recorded"
     PAYOUT_QUEUED = "payout-queued"
+    BLOCKS_APPLIED = "blocks-applied"
     PAYOUT_QUOTED = "payout-quoted"
+    COINS_CHOSEN = "coins-chosen"
     SLOT_PLANNED = "slot-planned"
     SLOT_DRAFTED = "slot-drafted"
     PAYOUT_BEGUN = "payout-begun"
@@ -42,19 +45,29 @@ class CrashPoint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`process`: whose death it is. `leaves`: what stands at that moment, and what nobody knows yet."""
+    """`process`: whose death it is. `leaves`: what stands at that moment, and what nobody knows yet. `coins`: the step
+    is taken only where a wallet is many coins.
+    """
 
     process: str
     leaves: str
+    coins: bool = False
 
 
 STEPS: Mapping[CrashPoint, Step] = {
     CrashPoint.REQUEST_COMMITTED: Step("api", "The request and its hold are committed; the client has no answer."),
     CrashPoint.STORY_STARTED: Step("api", "The workflow runs; the books do not say that it was started."),
+    CrashPoint.TURN_TAKEN: Step("orchestrator", "A story decided what comes next; Temporal has not heard it."),
     CrashPoint.JUDGED: Step("books", "The verdict is committed; the workflow has not heard it."),
     CrashPoint.DECISION_RECORDED: Step("books", "An approver's word is committed; the workflow has not heard it."),
     CrashPoint.PAYOUT_QUEUED: Step("books", "The quorum has queued the payout; the workflow has not heard it."),
+    CrashPoint.BLOCKS_APPLIED: Step(
+        "chain",
+        "Blocks and what they did to our coins are in the books; nobody has drawn anything from it.",
+        coins=True,
+    ),
     CrashPoint.PAYOUT_QUOTED: Step("chain", "The network named its fee; no slot is taken."),
+    CrashPoint.COINS_CHOSEN: Step("chain", "What the slot is to spend is chosen; the books have not set it aside."),
     CrashPoint.SLOT_PLANNED: Step("chain", "A slot is bound to the payment in the books; no bytes exist."),
     CrashPoint.SLOT_DRAFTED: Step("chain", "The first bytes are drafted; nobody else has seen them."),
     CrashPoint.PAYOUT_BEGUN: Step("chain", "The payout's story runs; its planner has not noted that."),
@@ -78,6 +91,8 @@ STEPS: Mapping[CrashPoint, Step] = {
     CrashPoint.SETTLED: Step("books", "The end is settled in the books; no story has heard it."),
     CrashPoint.CONCLUSION_TOLD: Step("books", "Every story has heard the end; that they did is not noted."),
 }
+
+ORDERED = "ordered"  # in place of a point's name: the process waits to be told one
 
 _die: Callable[[CrashPoint], None] | None = None
 

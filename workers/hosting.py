@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 
 from activities.failures import Translation
 from workers.sandbox import sandbox
+from workflows.options import TURN
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -64,6 +65,7 @@ def worker(client: Client, hosted: Hosted) -> Worker:
         interceptors=[Translation()],
         workflow_runner=sandbox(),
         max_cached_workflows=CACHED_WORKFLOWS_MAX,
+        sticky_queue_schedule_to_start_timeout=TURN,
         max_concurrent_activities=hosted.at_once if hosted.activities else None,
         max_heartbeat_throttle_interval=timedelta(seconds=BEATS_APART_S),
         default_heartbeat_throttle_interval=timedelta(seconds=BEATS_APART_S),

@@ -24,7 +24,7 @@ from workers.hosting import Hosted, Hosting, activities_of
 from workers.stories import TemporalStories
 from workflows import attributes
 from workflows.hot_wallet import HotWalletWorkflow
-from workflows.options import BOOKS_QUEUE, ORCHESTRATOR_QUEUE, SIGNER_QUEUE, chain_queue
+from workflows.options import BOOKS_QUEUE, ORCHESTRATOR_QUEUE, SIGNER_QUEUE, TURN, chain_queue
 from workflows.payout import PayoutWorkflow
 from workflows.state import HotWalletOrder
 from workflows.withdrawal import WithdrawalWorkflow
@@ -116,6 +116,7 @@ async def _serve(client: Client, network: str, address: str) -> None:
         HotWalletOrder(network, address),
         id=hot_wallet_workflow_id(network, address),
         task_queue=ORCHESTRATOR_QUEUE,
+        task_timeout=TURN,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         search_attributes=attributes.for_hot_wallet(network=network, wallet=address),

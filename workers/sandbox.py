@@ -8,6 +8,8 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import Info
 
+from domain.crash_points import CrashPoint, passing
+
 # Shared with workflow code: loading them once keeps the sandbox on and quick.
 _PURE = ("domain", "activities")
 
@@ -33,7 +35,9 @@ class _Run(WorkflowInstance):
         self._inside = inside
 
     def activate(self, act: Any) -> Any:
-        return self._inside.activate(act)
+        done = self._inside.activate(act)
+        passing(CrashPoint.TURN_TAKEN)
+        return done
 
     def get_serialization_context(self, command_info: Any) -> None:
         return None

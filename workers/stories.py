@@ -20,7 +20,7 @@ from domain.errors import Unavailable
 from domain.payout import Slot, payout_workflow_id
 from domain.ports import Conclusion
 from domain.withdrawal import workflow_id
-from workflows.options import ORCHESTRATOR_QUEUE
+from workflows.options import ORCHESTRATOR_QUEUE, TURN
 from workflows.payout import PayoutWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
@@ -77,6 +77,7 @@ class TemporalStories:
                     order,
                     id=payout_workflow_id(slot.id),
                     task_queue=ORCHESTRATOR_QUEUE,
+                    task_timeout=TURN,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                     static_summary=f"Slot {slot.scarce} pays {first.withdrawal_id}"

@@ -70,11 +70,14 @@ def pause_s(exits: int, rng: random.Random) -> float:
 
 
 class Supervisor:
-    """Keeps a set of parts. `state_file` always holds what is running, readable by any other process."""
+    """Keeps a set of parts. `state_file` always holds what is running, readable by any other process. A part that lived
+    for `healthy_after_s` starts anew without a pause that grows: less where somebody kills parts on purpose.
+    """
 
-    def __init__(self, state_file: Path, log_dir: Path) -> None:
+    def __init__(self, state_file: Path, log_dir: Path, *, healthy_after_s: float = HEALTHY_AFTER_S) -> None:
         self._state_file = state_file
         self._log_dir = log_dir
+        self._healthy_after_s = healthy_after_s
         self._keepers: dict[str, _Keeper] = {}
         self._rng = random.Random()  # noqa: S311  # jitter, not a secret
         self._notes: dict[str, Any] = {"pid": os.getpid(), "birth": birth(os.getpid()), "since": _now()}
@@ -91,7 +94,8 @@ class Supervisor:
         for part in parts:
             if part.name in self._keepers:
                 raise ValueError(f"{part.name} is kept already")
-            self._keepers[part.name] = _Keeper(part, self._log_dir / f"{part.name}.log", self._rng, self._write)
+            log_file = self._log_dir / f"{part.name}.log"
+            self._keepers[part.name] = _Keeper(part, log_file, self._rng, self._write, self._healthy_after_s)
         for keeper in self._keepers.values():
             keeper.begin(tuple(self._keepers[name] for name in keeper.part.needs if name in self._keepers))
 
@@ -142,7 +146,9 @@ class Supervisor:
 class _Keeper:
     """Keeps one part."""
 
-    def __init__(self, part: Part, log_file: Path, rng: random.Random, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, part: Part, log_file: Path, rng: random.Random, changed: Callable[[], None], healthy_after_s: float
+    ) -> None:
         self.part = part
         self.life = Life.WAITING
         self.restarts = 0
@@ -150,6 +156,7 @@ class _Keeper:
         self._log_file = log_file
         self._rng = rng
         self._changed = changed
+        self._healthy_after_s = healthy_after_s
         self._since = _now()
         self._last_exit: str | None = None
         self._exits_in_a_row = 0
@@ -212,7 +219,7 @@ class _Keeper:
                 self._last_exit = str(error)
             except OSError as error:
                 self._last_exit = f"cannot be started: {error}"
-            self._exits_in_a_row = 1 if monotonic() - begun > HEALTHY_AFTER_S else self._exits_in_a_row + 1
+            self._exits_in_a_row = 1 if monotonic() - begun > self._healthy_after_s else self._exits_in_a_row + 1
             pause = pause_s(self._exits_in_a_row, self._rng)
             log.warning("%s: %s; next start in %.1f s", self.part.name, self._last_exit, pause)
             self._become(Life.RESTING)

@@ -18,6 +18,8 @@ BOOKS_QUEUE = "books"
 SIGNER_QUEUE = "signer"
 
 HEARTBEAT_TIMEOUT_S = 5
+# A workflow's next turn is given to somebody else after so long, when the process that took it fell silent.
+TURN = timedelta(seconds=5)
 DELIVER_H = 1
 # What is asked for takes milliseconds. After this its worker counts as dead; if it was only slow, the repeat finds the
 # work done.

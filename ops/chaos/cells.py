@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.crash_points import STEPS, CrashPoint
+from domain.network import Network
 from ops.chaos.schedule import Harm, People
 
 
@@ -21,20 +22,24 @@ SENTENCE: Mapping[Fault, str] = {
     Fault.REORG: "blocks are replaced up to finality minus one as soon as one holds the payment",
     Fault.LOST_REPLY: "nodes take what they are sent and cut the connection before the answer",
 }
-# Points that are passed only when a version is not included; and the one that needs a slot from before the start.
+# Points that are passed only when a version is not included; the one that needs a slot from before the start; and the
+# one that is passed all the time, so that the death waits for a payment that is out.
+TOGETHER = 2
 _BUMPED = (CrashPoint.BUMP_DECIDED, CrashPoint.BUMP_DRAFTED, CrashPoint.BUMP_SIGNED, CrashPoint.BUMP_STORED)
 _ASKED = (CrashPoint.DECISION_RECORDED, CrashPoint.PAYOUT_QUEUED)
 _OPEN_BEFORE = (CrashPoint.PAYOUT_RESUMED,)
+_OUT_BEFORE = (CrashPoint.BLOCKS_APPLIED,)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One withdrawal that meets one death."""
+    """One withdrawal, or one batch, that meets one death."""
 
     point: CrashPoint
     network: str
     family: str
     fault: Fault
+    together: int = 1  # so many withdrawals at once: where several are paid together, that is what must hold
 
     @property
     def name(self) -> str:
@@ -50,14 +55,19 @@ class Cell:
         return People.APPROVE if self.point in _ASKED else People.NOTHING
 
     @property
-    def armed_late(self) -> bool:
-        """Whether the process is armed only when the slot is open already."""
+    def resumed(self) -> bool:
+        """Whether somebody new must find the slot open."""
         return self.point in _OPEN_BEFORE
+
+    @property
+    def late(self) -> bool:
+        """Whether the death is ordered only when the payment is out."""
+        return self.point in (*_OPEN_BEFORE, *_OUT_BEFORE)
 
     @property
     def harms(self) -> Mapping[str, float]:
         """What the node does until the death: what is swallowed is not included, and so asks for another version."""
-        if self.point in _BUMPED or self.armed_late:
+        if self.point in _BUMPED or self.resumed:
             return {Harm.SWALLOW.value: 1.0}
         return self.harms_after
 
@@ -67,9 +77,10 @@ class Cell:
         return {Harm.LOSE_REPLY.value: 1.0} if self.fault is Fault.LOST_REPLY else {}
 
 
-def cells(networks: Mapping[str, str], points: Sequence[CrashPoint] = tuple(CrashPoint)) -> Iterator[Cell]:
-    """All cells; `networks` gives one network of each family, by family."""
+def cells(networks: Mapping[str, Network], points: Sequence[CrashPoint] = tuple(CrashPoint)) -> Iterator[Cell]:
+    """All cells; `networks` gives one network of each family, by family. A step that a network never takes has none."""
     for point in points:
         for family, network in networks.items():
-            for fault in Fault:
-                yield Cell(point, network, family, fault)
+            if network.inputs_max or not STEPS[point].coins:
+                for fault in Fault:
+                    yield Cell(point, network.id, family, fault, min(network.batch_max, TOGETHER))

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
@@ -33,11 +34,12 @@ async def gather(
     before: Sequence[Balance],
 ) -> Evidence:
     """All of it. `before`: what the client had when it began."""
-    payments = {name: await _payments(name, terror, catalogue, views) for name, terror in terrors.items()}
+    read = await asyncio.gather(*(_payments(name, terror, catalogue, views) for name, terror in terrors.items()))
+    payments = dict(zip(terrors, read, strict=True))
     found = {one.id: await views.withdrawal(one.id) for one in asked}
     rows = [_row(one, found[one.id], terrors[one.network], payments[one.network], catalogue) for one in asked]
-    ours = {paid.txid for row in rows for paid in row.payments}
-    unasked = [paid for of in payments.values() for rows_ in of.values() for paid in rows_ if paid.txid not in ours]
+    known = {(one.network, terrors[one.network].witness.spelt(one.recipient)) for one in asked}
+    unasked = [paid for name, of in payments.items() for to in of if (name, to) not in known for paid in of[to]]
     open_, broken, count = await _workflows(temporal, views)
     witnesses = {name: terror.witness for name, terror in terrors.items()}
     try:
@@ -59,9 +61,10 @@ async def gather(
 async def _payments(network: str, terror: Terror, catalogue: Catalogue, views: Views) -> Mapping[str, Sequence[Paid]]:
     """Everything that left the network's hot wallets, by recipient."""
     found: dict[str, list[Paid]] = defaultdict(list)
-    contracts = [a.contract for a in catalogue.assets.values() if a.network == network and a.contract]
+    tokens = [a.contract for a in catalogue.assets.values() if a.network == network and a.contract]
+    contract = tokens[0] if tokens else None
     for wallet in [wallet.address for wallet in await views.wallets() if wallet.network == network]:
-        for paid in await terror.witness.payments_from(wallet, contracts[0]):
+        for paid in await terror.witness.payments_from(wallet, contract):
             found[paid.recipient].append(paid)
     return found
 
@@ -75,8 +78,9 @@ def _row(
 ) -> Row:
     asset = catalogue.asset(asked.network, asked.asset)
     paid = tuple(payments.get(terror.witness.spelt(asked.recipient), ()))
+    in_coin = tuple(one if one.contract == asset.contract else replace(one, units=0) for one in paid)
     units = Amount.parse(asked.amount, asset).units
-    return Row(asked.id, asked.network, asked.accepted, units, view.stage if view else None, paid)
+    return Row(asked.id, asked.network, asked.accepted, units, view.stage if view else None, in_coin)
 
 
 def _clients(

@@ -1,40 +1,54 @@
 """An installation of its own to be broken: real parts in a directory of its own, with networks at a quick pace."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from adapters.catalogue import FOLDER, Catalogue, load
 from adapters.settings import Settings
-from ops.chaos.schedule import TWIN, Terrain
+from domain.asset import Asset
+from domain.money import Amount
+from domain.policy import AssetPolicy
+from ops.chaos.schedule import TWIN, Coin, Terrain
 from ops.devnet import parts as rows
+from ops.devnet.household import CLIENTS
 from ops.devnet.ports import answers
 from ops.devnet.stack import Stack
 from workers.supervisor import Part, Supervisor
 
+COINS = 5  # whole ones, of which a local wallet's coffer has one each
 TWIN_HOST = "127.0.0.2"  # where a twin shows its metrics: the first one has the port on 127.0.0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How quick the local networks are. `window_s`: how long a version lives where versions end by time."""
+    """How quick the local networks are. `window_s`: how long a version lives where versions end by time;
+    `batch_wait_s`: how long a payout waits for others where they are paid together.
+    """
 
     block_s: float
     bump_after_s: int
     window_s: int
+    batch_wait_s: int
 
 
-BRISK = Pace(block_s=0.5, bump_after_s=2, window_s=10)
+BRISK = Pace(block_s=0.5, bump_after_s=2, window_s=10, batch_wait_s=2)
 
 
-def settings_for(base: Settings, folder: Path, pace: Pace = BRISK) -> Settings:
-    """Settings of an installation under `folder`, on the ports of `base`."""
+def settings_for(
+    base: Settings, folder: Path, pace: Pace = BRISK, networks: Sequence[str] = (), crash_at: str | None = None
+) -> Settings:
+    """Settings of an installation under `folder`, on the ports of `base`, for these networks (all unless given)."""
     return Settings(
         state_dir=folder / "state",
         port_base=base.port_base,
         catalogue_dir=_catalogue(folder / "catalogue", pace),
         block_time_s=pace.block_s,
+        networks=tuple(networks),
         anvil_bin=base.anvil_bin,
+        bitcoind=base.bitcoind,
+        crash_at=crash_at,
         log_level="INFO",
     )
 
@@ -46,24 +60,46 @@ def _catalogue(folder: Path, pace: Pace) -> Path:
         (folder / path.name).write_text(path.read_text())
     networks = folder / "networks.toml"
     text = networks.read_text()
-    quick = {"block_time_ms": round(pace.block_s * 1000), "bump_after_s": pace.bump_after_s, "window_s": pace.window_s}
+    quick = {"block_time_ms": round(pace.block_s * 1000), **asdict(pace)}
+    del quick["block_s"]
     for name, value in quick.items():
         text = re.sub(rf"^{name} = \d+", f"{name} = {value}", text, flags=re.MULTILINE)
     networks.write_text(text)
+    _few_coins(folder)
     return folder
+
+
+def _few_coins(folder: Path) -> None:
+    """Where a wallet is many coins, it begins with so few that it is short of them time and again: a coin that was
+    spent comes back as change only when that is final.
+    """
+    networks = load("devnet", folder).networks.values()
+    native = [network.native_asset for network in networks if network.inputs_max]
+    assets = folder / "assets.toml"
+    text = assets.read_text()
+    few = f'coffer = "{COINS + 1}"\nopening = {{ {CLIENTS[0]} = "{COINS}" }}'
+    for id_ in native:
+        text = re.sub(rf'(?<=^\[devnet\.{id_}\]\n)coffer = ".*"\nopening = .*$', few, text, flags=re.MULTILINE)
+    assets.write_text(text)
 
 
 def terrain(catalogue: Catalogue, network: str) -> Terrain:
     """What a schedule must know of a network."""
-    row, native = catalogue.networks[network], catalogue.native(network)
-    least = catalogue.policy.assets[native.id].minimum_units
+    row = catalogue.networks[network]
+    assets = [asset for asset in catalogue.assets.values() if asset.network == network]
+    tokens_first = sorted(assets, key=lambda asset: asset.contract is None)
     deepest = min([row.confirmations, *(tier.blocks for tier in row.tiers)])
-    return Terrain(network, native.code, _coins(5 * least, native.decimals), max(1, deepest - 1))
+    return Terrain(
+        network,
+        tuple(_coin(asset, catalogue.policy.assets[asset.id]) for asset in tokens_first),
+        any(asset.contract for asset in assets),
+        max(1, deepest - 1),
+    )
 
 
-def _coins(units: int, decimals: int) -> str:
-    digits = str(units).rjust(decimals + 1, "0")
-    return f"{digits[:-decimals]}.{digits[-decimals:]}".rstrip("0").rstrip(".")
+def _coin(asset: Asset, rules: AssetPolicy) -> Coin:
+    quorum = min(tier.units for tier in rules.tiers)
+    return Coin(asset.code, Amount(rules.minimum_units, asset).text(), Amount(quorum, asset).text())
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -122,7 +158,9 @@ def second(settings: Settings, name: str) -> Part:
     return again(settings, kind, name, {"STRONGROOM_METRICS_HOST": TWIN_HOST}, lambda: answers(port, TWIN_HOST))
 
 
-def again(settings: Settings, part: str, name: str, more: dict[str, str], ready: object = None) -> Part:
+def again(
+    settings: Settings, part: str, name: str, more: dict[str, str], ready: Callable[[], Awaitable[bool]] | None = None
+) -> Part:
     """A part of ours once more, under another name and with more in its environment."""
-    built = rows.row(part).build(settings)
-    return replace(built, name=name, env={**built.env, **more}, ready=ready or built.ready)  # type: ignore[arg-type]
+    built = next(row for row in rows.rows(settings) if row.name == part).build(settings)
+    return replace(built, name=name, env={**built.env, **more}, ready=ready or built.ready)

@@ -6,24 +6,24 @@ the end) goes past the faults: to anvil behind its proxy, to TRON's second node.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
 
 from adapters.settings import Settings
-from domain.asset import Asset
 from domain.errors import Refused
 from domain.network import Network
 from ops.chaos.schedule import Harm
-from ops.chaos.witness import EvmWitness, TronWitness, Witness
+from ops.chaos.witness import BitcoinWitness, EvmWitness, TronWitness, Witness
 from ops.devnet import treasury
+from ops.devnet.bitcoin.node import NodeFolder
 from ops.devnet.ports import HOST
 from ops.devnet.tron import treasury as tron_treasury
 
 BLOCKS_WAIT_S, LOOK_S, CATCH_UP_MAX_S = 30.0, 0.1, 10.0
-GWEI = 10**9
+PRICE_MAX = 100 * 10**9  # wei: what the local treasury pays is a little more
 
 
 class Terror(Protocol):
@@ -65,7 +65,6 @@ class _Terror:
     session: aiohttp.ClientSession
     control: str
     witness: Witness
-    token: Asset
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def _order(self, **words: Any) -> bool:
@@ -111,7 +110,8 @@ class EvmTerror(_Terror):
 
     async def raise_fees(self, times: int) -> None:
         if times > 1:  # a block without much in it takes an eighth off by itself
-            await self.witness.ask("anvil_setNextBlockBaseFeePerGas", hex(min(times * 5, 100) * GWEI))
+            cap = self.network.fees.price_cap
+            await self.witness.ask("anvil_setNextBlockBaseFeePerGas", hex(min(times * cap // 60, cap // 3, PRICE_MAX)))
 
     async def empty(self, wallet: str) -> int:
         async with self.lock:
@@ -143,9 +143,9 @@ class TronTerror(_Terror):
     usual: int = 0
 
     async def harm(self, harms: Mapping[str, Any]) -> None:
-        """What a node had lost comes back to it first: nothing that was sent is ever gone for sure."""
+        """What a node had lost comes back to it once it is well: nothing that was sent is ever gone for sure."""
         orders = {_TRON_HARMS[Harm(name)]: _tron_amount(name, amount) for name, amount in harms.items()}
-        await self._order(reset=True, release=True, **orders)
+        await self._order(reset=True, release=not harms, **orders)
 
     async def reorg(self, depth: int) -> bool:
         async with self.lock:
@@ -190,6 +190,54 @@ class TronTerror(_Terror):
     witness: TronWitness
 
 
+@dataclass
+class BitcoinTerror(_Terror):
+    """bitcoind behind its front door. Nobody can take coins out of a wallet here, so none is emptied."""
+
+    rates: Mapping[str, int] = field(default_factory=dict)
+    forks: int = 0
+
+    async def harm(self, harms: Mapping[str, Any]) -> None:
+        orders: dict[str, Any] = {}
+        for name, amount in harms.items():
+            field_, value = _BITCOIN_HARMS[Harm(name)](amount)
+            orders[field_] = max(orders.get(field_, value), value)
+        await self._order(reset=True, **self.rates, **orders)
+
+    async def reorg(self, depth: int) -> bool:
+        """In turn: the same transactions in other blocks; none of them; other versions of them than those that won."""
+        async with self.lock:
+            ways: tuple[dict[str, bool], ...] = ({}, {"fork_loses": True}, {"fork_swaps": True})
+            way, self.forks = ways[self.forks % len(ways)], self.forks + 1
+            return await self._order(fork=depth, **way) or await self._order(fork=depth)
+
+    async def raise_fees(self, times: int) -> None:
+        """Blocks take nothing that pays much less than what the node says one must."""
+        rate = min(times * self.network.fees.price_cap // 40, self.network.fees.price_cap)
+        self.rates = {"fee_rate": rate, "block_fee_rate": max(1, rate // 2)} if times > 1 else {}
+        usual: dict[str, int | None] = {"fee_rate": None, "block_fee_rate": None}
+        await self._order(**(self.rates or usual))
+
+    async def empty(self, wallet: str) -> int:
+        raise Refused("CHAOS_NO_ISSUER", f"Nobody can take coins from {wallet}.")
+
+    async def refill(self, wallet: str, units: int) -> None:
+        raise Refused("CHAOS_NO_ISSUER", f"Nothing was taken from {wallet}.")
+
+    witness: BitcoinWitness
+
+
+_BITCOIN_HARMS: Mapping[Harm, Callable[[Any], tuple[str, Any]]] = {
+    Harm.LOSE_REPLY: lambda often: ("lose_reply", often),
+    Harm.SWALLOW: lambda often: ("blackhole", often),
+    Harm.ERRORS: lambda often: ("http_error", often),
+    Harm.HIDE_RECEIPTS: lambda _: ("stale_head", 1),  # what the last block holds is still told to wait
+    Harm.LAG: lambda blocks: ("stale_head", blocks),
+    Harm.FORGET: lambda _: ("forget_mempool", True),
+    Harm.HOLD: lambda _: ("hold_blocks", True),
+    Harm.SLOW: lambda ms: ("delay_ms", ms),
+    Harm.DOWN: lambda _: ("down", True),
+}
 _EVM_HARMS: Mapping[Harm, str] = {
     Harm.LOSE_REPLY: "lose_reply",
     Harm.SWALLOW: "blackhole",
@@ -219,22 +267,33 @@ def _tron_amount(name: str, amount: Any) -> Any:
     return {Harm.FORGET: 2, Harm.HOLD: 8}.get(Harm(name), amount)
 
 
-def _evm(settings: Settings, network: Network, session: aiohttp.ClientSession, token: Asset) -> Terror:
-    node = f"http://{HOST}:{settings.ports.anvil}"
-    proxy = settings.node_urls(network.id)[0]
-    return EvmTerror(network, session, proxy, EvmWitness(session, node), token, node=node)
+def _evm(settings: Settings, network: Network, session: aiohttp.ClientSession) -> Terror:
+    door, behind = settings.local_ports(network.id)
+    node = f"http://{HOST}:{behind}"
+    return EvmTerror(network, session, f"http://{HOST}:{door}", EvmWitness(session, node), node=node)
 
 
-def _tron(settings: Settings, network: Network, session: aiohttp.ClientSession, token: Asset) -> Terror:
+def _tron(settings: Settings, network: Network, session: aiohttp.ClientSession) -> Terror:
     node = settings.node_urls(network.id)[0]
-    return TronTerror(network, session, node, TronWitness(session, f"{node}/b"), token, node=f"{node}/b")
+    return TronTerror(network, session, node, TronWitness(session, f"{node}/b"), node=f"{node}/b")
 
 
-FAMILIES = {"evm": _evm, "tron": _tron}
+def _bitcoin(settings: Settings, network: Network, session: aiohttp.ClientSession) -> Terror:
+    door, behind, _ = settings.local_ports(network.id)
+    user, password = NodeFolder(settings.state_dir / network.id).login
+    witness = BitcoinWitness(session, f"http://{user}:{password}@{HOST}:{behind}")
+    return BitcoinTerror(network, session, f"http://{HOST}:{door}", witness)
 
 
-def terror(settings: Settings, network: Network, session: aiohttp.ClientSession, token: Asset) -> Terror:
+FAMILIES: Mapping[str, Callable[[Settings, Network, aiohttp.ClientSession], Terror]] = {
+    "bitcoin": _bitcoin,
+    "evm": _evm,
+    "tron": _tron,
+}
+
+
+def terror(settings: Settings, network: Network, session: aiohttp.ClientSession) -> Terror:
     """How `network` is hurt. Raises Refused CHAOS_FAMILY for a family that has no row here yet."""
     if network.family not in FAMILIES:
         raise Refused("CHAOS_FAMILY", f"Nobody has written down how a network of family {network.family} is hurt.")
-    return FAMILIES[network.family](settings, network, session, token)
+    return FAMILIES[network.family](settings, network, session)

@@ -1,5 +1,6 @@
 """docs/crash-matrix.md: the matrix as people read it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ on real parts (PostgreSQL, Temporal, workers, signer, API and a node of the fami
 whoever keeps the process started it again, and at the end the node was asked how often the recipient had been paid.
 `once` means: the process died there, the fault struck, the blocks hold exactly one payment of exactly that amount, the
 books say SETTLED and balance, the chain agrees with the books, and every history replays. Any other word is a failure.
+Where several are paid together, a cell is a batch of two, and both recipients must have been paid once. A dash: that
+step is not taken there.
 """
 
 
@@ -25,6 +28,8 @@ def matrix_page(report: Mapping[str, Any], storms: Sequence[Mapping[str, Any]] =
     ran = f"`./run chaos matrix --seed {report['seed']} --json`"
     on = report.get("date", datetime.now(UTC).date().isoformat())
     told = f"{on}, {ran}: {good} of {len(cells)} cells are `once`, in {report['seconds']:.0f} s."
+    if replayed := report.get("played_again"):
+        told += f" Played again, because the fault did not strike in time: {', '.join(replayed)}."
     columns = [f"{family}, {fault}" for family in families for fault in Fault]
     lines = [HEAD, told, "", *(f"- *{fault}*: {SENTENCE[fault]}" for fault in Fault), ""]
     lines += [f"| step | process | {' | '.join(columns)} |", f"| --- | --- |{' --- |' * len(columns)}"]
@@ -41,26 +46,29 @@ STORMS = """
 ## Storms, and a simple sender in the same ones
 
 [A storm](chaos.md) does everything at once, for minutes, from a seed. The last two columns are those of the simple
-sender, which pays as many people through the same nodes at the same time: how many withdrawals it paid more than once,
-and the most payments that one of them got. A dash was not measured."""
+sender, which pays as many people through the same nodes at the same time: how many withdrawals it paid more than once
+on the networks of each family, and the most payments that one of them got. A dash was not measured."""
 
 
 def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
     """A row for each storm: ours, and the simple sender's figures beside it."""
     if not storms:
         return []
-    heads = ("seed", "minutes", "withdrawals", "kills", "reorgs", "faults", "paid twice", "lost", "stuck")
+    heads = ("seed", "minutes", "networks", "withdrawals", "kills", "reorgs", "faults", "paid twice", "lost", "stuck")
     more = ("recovery p50 / max", "simple sender paid twice", "most for one")
     lines = [STORMS, "", f"| {' | '.join((*heads, *more))} |", f"|{' --- |' * len((*heads, *more))}"]
     for storm in storms:
-        simple, recovered = storm.get("naive", {}), storm.get("seconds_to_recover")
-        most = max((row["most_for_one"] for row in simple.get("by_network", {}).values()), default=0)
+        rows, recovered = storm.get("naive", {}).get("by_network", {}).values(), storm.get("seconds_to_recover")
+        most = max((row["most_for_one"] for row in rows), default=0)
+        twice: Counter[str] = Counter()
+        for one in rows:
+            twice[one["family"]] += one["paid_twice"]
         row = (
-            *(storm["seed"], f"{storm['minutes']:g}", storm["withdrawals"]["asked"]),
+            *(storm["seed"], f"{storm['minutes']:g}", len(storm["networks"]), storm["withdrawals"]["asked"]),
             *(storm[kind]["total"] for kind in ("kills", "reorgs", "faults_made")),
             *(storm["paid_twice"], storm["lost"], storm["stuck"]),
             f"{recovered['p50']:g} / {recovered['max']:g} s" if recovered else "–",
-            *(simple.get("paid_twice", "–"), most or "–"),
+            *(", ".join(f"{family} {count}" for family, count in sorted(twice.items())) or "–", most or "–"),
         )
         lines.append(f"| {' | '.join(map(str, row))} |")
     return lines

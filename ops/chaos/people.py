@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from adapters.catalogue import Catalogue
 from adapters.settings import Settings
 from domain.intent import Intent, Ruling
 from domain.withdrawal import Stage, withdrawal_id
@@ -16,9 +17,9 @@ from ops.chaos.schedule import Event, People
 from ops.cli.approver import Signer, read_key
 from ops.demo.door import Door
 from ops.demo.story import fresh_address
-from ops.devnet.household import APPROVERS, Household
+from ops.devnet.household import APPROVERS, CLIENTS, Household
 
-CLIENT = "alice"
+CLIENT = CLIENTS[0]
 REFERRED_WAIT_S = 60.0
 LOOK_S = 0.2
 QUORUM = APPROVERS[:2]
@@ -46,9 +47,10 @@ class Crowd:
     `knocking`: how many wait at the door now.
     """
 
-    def __init__(self, settings: Settings, session: aiohttp.ClientSession, run: str) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, session: aiohttp.ClientSession, run: str) -> None:
         household = Household(settings.state_dir)
         keys = household.keys()
+        self._networks = catalogue.networks
         self._run = run
         self._client = Door(session, settings.api_url, keys[CLIENT])
         self._doors = {name: Door(session, settings.api_url, keys[name]) for name in APPROVERS}
@@ -59,7 +61,7 @@ class Crowd:
     async def withdraw(self, event: Event) -> Asked:
         """Asks for one withdrawal and does about it what the event says; returns when people have done their part."""
         words, ref = event.words, f"{self._run}-{event.target}-{event.words['n']}"
-        recipient = fresh_address(event.target, self._run, int(words["n"]))
+        recipient = fresh_address(self._networks[event.target], self._run, int(words["n"]))
         people = People(words["people"])
         asked = Asked(withdrawal_id(CLIENT, ref), event.target, words["asset"], words["amount"], recipient, people)
         self.asked.append(asked)

@@ -20,7 +20,7 @@ from adapters.catalogue import Catalogue
 from adapters.settings import Settings
 from adapters.store.opening import Store
 from adapters.wiring import connect_temporal, open_store
-from domain.errors import Refused
+from domain.errors import Refused, Unavailable
 from ops.chaos import evidence, recovery, verdict
 from ops.chaos.installation import Pace, Ward, catalogue_of, settings_for, terrain
 from ops.chaos.naive import Naive
@@ -30,6 +30,8 @@ from ops.chaos.recovery import Progress
 from ops.chaos.schedule import Schedule, plan
 from ops.chaos.storm import Storm
 from ops.devnet.stack import Stack
+
+HEALTHY_AFTER_S = 2.0  # who is killed all the time is not to blame
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +61,25 @@ def schedule_for(seed: int, networks: Sequence[str], minutes: float, withdrawals
 
 
 @asynccontextmanager
-async def house(base: Settings, networks: Sequence[str], pace: Pace) -> AsyncIterator[House]:
+async def house(
+    base: Settings, networks: Sequence[str], pace: Pace, crash_at: str | None = None
+) -> AsyncIterator[House]:
     """An installation of its own on the ports of `base`, gone at the end; kept, and named, when something failed."""
     folder = Path(tempfile.mkdtemp(prefix="strongroom-chaos-"))
     if (task := asyncio.current_task()) is not None:  # a process that is told to end stops what it started
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    settings = settings_for(base, folder, pace)
+    settings = settings_for(base, folder, pace, networks, crash_at)
     try:
         async with AsyncExitStack() as held:
             say(f"starting an installation in {folder}, ports from {settings.port_base}")
-            stack = await held.enter_async_context(Stack(settings))
+            stack = await held.enter_async_context(Stack(settings, healthy_after_s=HEALTHY_AFTER_S))
+            if stack.without:
+                raise Unavailable("NODE_MISSING", " ".join(stack.without.values()))
             timeout = aiohttp.ClientTimeout(total=20)
             session = await held.enter_async_context(aiohttp.ClientSession(timeout=timeout))
             store = await held.enter_async_context(open_store(settings))
             catalogue = catalogue_of(settings)
-            tokens = {a.network: a for a in catalogue.assets.values() if a.contract}
-            terrors = {n: terror(settings, catalogue.networks[n], session, tokens[n]) for n in networks}
+            terrors = {name: terror(settings, catalogue.networks[name], session) for name in networks}
             ward = Ward(stack)
             held.push_async_callback(ward.close)
             temporal = await connect_temporal(settings)
@@ -109,7 +114,7 @@ async def payouts(schedule: Schedule, base: Settings, pace: Pace, *, naive: bool
 async def _through(schedule: Schedule, there: House, naive: bool) -> Mapping[str, Any]:
     views, begun = there.store.views, time.monotonic()
     before = await views.balances(CLIENT)
-    crowd = Crowd(there.settings, there.session, f"chaos-{schedule.seed}")
+    crowd = Crowd(there.settings, there.catalogue, there.session, f"chaos-{schedule.seed}")
     progress = Progress(there.store.database, lambda: crowd.knocking)
     storm = Storm(schedule, there.ward, there.terrors, crowd, views, progress, say)
     witnesses = {name: terror.witness for name, terror in there.terrors.items()}

@@ -7,6 +7,7 @@ A schedule says nothing about how a network is hurt or asked; it names the harm 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ WORKERS = ("orchestrator", "books", "chain", "signer")
 PARTS = (*WORKERS, "api", "temporal", "postgres")
 TWIN = "_2"  # after a worker's name: the second one of its kind
 
-EVENTS_MAX = 5_000
+EVENTS_MAX = 20_000
 MINUTES_MAX = 120.0
 FLOW_SHARE = 0.85  # of the time withdrawals flow in; what is asked for last is hurt as well
 HARM_SHARE = 0.95
@@ -100,14 +101,25 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Coin:
+    """An asset that is asked for: its code, the least of it that is paid, and from where on people are asked. Amounts
+    are in whole coins.
+    """
+
+    code: str
+    least: str
+    quorum_from: str
+
+
+@dataclass(frozen=True, slots=True)
 class Terrain:
-    """What must be known of a network to hurt it: its native coin, how much of it is asked for, and how deep a reorg
-    may go.
+    """What must be known of a network to hurt it: its coins, the one that is asked for most first, whether somebody may
+    take coins out of a wallet, and how deep a reorg may go.
     """
 
     network: str
-    native: str
-    native_amount: str
+    coins: tuple[Coin, ...]
+    has_issuer: bool
     reorg_max: int
 
 
@@ -188,7 +200,7 @@ def _fees(dice: Random, seconds: float, terrain: Terrain) -> Iterator[Event]:
 
 
 def _empties(dice: Random, seconds: float, terrain: Terrain) -> Iterator[Event]:
-    for at_s in _every(dice, 40, 70, seconds * FLOW_SHARE):
+    for at_s in _every(dice, 40, 70, seconds * FLOW_SHARE) if terrain.has_issuer else ():
         yield Event(at_s, What.EMPTY, terrain.network, {"for_s": round(dice.uniform(3, 6), 2)})
 
 
@@ -196,21 +208,20 @@ def _withdrawals(dice: Random, seconds: float, terrain: Terrain, count: int) -> 
     """Most are small and paid at once; people are asked about some, and some are cancelled."""
     for n in range(count):
         at_s = round(dice.uniform(0, seconds * FLOW_SHARE), 2)
-        asset = terrain.native if dice.random() < 0.25 else "USDT"
+        rare = dice.random() < 0.25
         people = dice.choices(list(People), weights=(60, 14, 6, 12, 8))[0]
         asked = people in (People.APPROVE, People.REJECT, People.APPROVE_AND_CANCEL)
-        native = asset == terrain.native and not asked
+        coin = terrain.coins[-1 if rare and not asked else 0]
         words = {
             "n": n,
-            "asset": terrain.native if native else "USDT",
-            "amount": terrain.native_amount if native else _amount(dice, asked),
+            "asset": coin.code,
+            "amount": amount(coin, dice.randint(100, 140), asked) if asked else amount(coin, dice.randint(200, 4000)),
             "people": people.value,
             "after_s": round(dice.choice((0, 0, 0.1, 0.4, 1.0)), 2),
         }
         yield Event(at_s, What.WITHDRAW, terrain.network, words)
 
 
-def _amount(dice: Random, asked: bool) -> str:
-    """USDT: small enough for every daily cap, and large enough that approvers are asked where they should be."""
-    whole = dice.randint(1000, 1400) if asked else dice.randint(2, 40)
-    return f"{whole}.{dice.randint(10, 99)}"
+def amount(coin: Coin, percent: int, asked: bool = False) -> str:
+    """So much of the least amount, or of that from which on people are asked: small enough for every daily cap."""
+    return format((Decimal(coin.quorum_from if asked else coin.least) * percent / 100).normalize(), "f")

@@ -1,12 +1,13 @@
 """What a network shows at the end: every payment that left a wallet, read from its blocks and from nothing of ours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
 from adapters.chains.tron import address as tron_address
-from ops.demo.node import TRANSFER_TOPIC, EvmNode, TronNode
+from ops.demo.node import TRANSFER_TOPIC, BitcoinNode, EvmNode, TronNode
+from ops.devnet.bitcoin.rpc import sats
 
 BATCH = 40
 
@@ -91,3 +92,29 @@ class TronWitness(TronNode):
                     if is_transfer and log["topics"][1].endswith(owner[2:]):
                         found.append(Paid(info["id"], contract, "41" + log["topics"][2][-40:], int(log["data"], 16)))
         return found
+
+
+class BitcoinWitness(BitcoinNode):
+    """A Bitcoin node. Each output that is not the wallet's own is a payment: a batch has many, to whomever."""
+
+    def spelt(self, address: str) -> str:
+        return address
+
+    async def payments_from(self, wallet: str, contract: str | None = None) -> Sequence[Paid]:
+        found: list[Paid] = []
+        for number in range(self.since, await self.head() + 1):
+            block = await self.ask("getblock", await self.ask("getblockhash", number), _WITH_SPENT)
+            for tx in block["tx"][1:]:
+                if any(_owner(row["prevout"]) == wallet for row in tx["vin"]):
+                    rows = [(_owner(row), sats(row["value"])) for row in tx["vout"]]
+                    found += [Paid(tx["txid"], None, owner, units) for owner, units in rows if owner != wallet]
+        return found
+
+
+_WITH_SPENT = 3  # how much a block says: what each input spends as well
+
+
+def _owner(output: Mapping[str, Any]) -> str:
+    """Whose an output is; of a script without an address, the script."""
+    script = output["scriptPubKey"]
+    return str(script.get("address", script["hex"]))

@@ -83,8 +83,12 @@ def matrix(
     points: Annotated[str, typer.Option(help="Crash points, separated by commas, or `all`.")] = "all",
     fault: Annotated[str, typer.Option(help="clean, reorg, lost-reply, separated by commas, or `all`.")] = "all",
     seed: Seed = None,
-    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 2,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 3,
     write: Annotated[Path | None, typer.Option(help="Write the page of the whole matrix to this file.")] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(help="Play only what is not `once` in this report of an earlier run, and complete it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """One withdrawal for every crash point, family of networks and fault; exit 0 only if each was paid exactly once."""
@@ -92,17 +96,21 @@ def matrix(
     from domain.crash_points import CrashPoint
     from ops.chaos import cells
     from ops.chaos.installation import catalogue_of
+    from ops.chaos.matrix import completed
     from ops.chaos.matrix import matrix as play
     from ops.chaos.page import matrix_page
 
     settings = Settings()
     catalogue, names = catalogue_of(settings), _networks(network)
-    families = {catalogue.networks[name].family: name for name in reversed(names)}
+    families = {catalogue.networks[name].family: catalogue.networks[name] for name in reversed(names)}
     wanted = [CrashPoint(point) for point in _chosen(points, list(CrashPoint))]
     faults = _chosen(fault, list(cells.Fault))
-    rows = [cell for cell in cells.cells(families, wanted) if cell.fault in faults]
+    before = json_module.loads(again.read_text()) if again else None
+    words = before["cells"] if before else {}
+    rows = [c for c in cells.cells(families, wanted) if c.fault in faults and words.get(c.name) != "once"]
     chosen = secrets.randbits(32) if seed is None else seed
-    report = _through(play(rows, settings, chosen, min(at_once, len(rows))))
+    report = _through(play(rows, settings, chosen, max(1, min(at_once, len(rows)))))
+    report = completed(before, report) if before else report
     if write is not None:
         write.write_text(matrix_page(report))
     _tell(report, json)
@@ -138,9 +146,9 @@ def _through(work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _networks(named: str) -> list[str]:
-    from ops.demo.story import NETWORKS
+    from adapters.settings import Settings
 
-    return list(NETWORKS) if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
+    return list(Settings().served) if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
 
 
 def _tell(report: Mapping[str, Any], json: bool) -> None:

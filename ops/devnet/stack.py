@@ -20,7 +20,7 @@ from ops.devnet import parts as rows
 from ops.devnet import ports, provision
 from ops.devnet.endpoints import Endpoints, endpoints
 from ops.devnet.running import RunningStack, end_orphans, is_held, sole_runner, state_file, write_state
-from workers.supervisor import Part, Supervisor
+from workers.supervisor import HEALTHY_AFTER_S, Part, Supervisor
 
 __all__ = ["Endpoints", "RunningStack", "Stack", "open_stack"]
 
@@ -29,13 +29,18 @@ READY_TIMEOUT_S = 120.0
 
 class Stack:
     """An installation kept by this process; `parts` chooses some of `parts.names`, all that belong unless given.
-    Not `provisioned`, it is left as empty as its parts come up.
+    Not `provisioned`, it is left as empty as its parts come up. `healthy_after_s` is the supervisor's.
     """
 
     owned = True
 
     def __init__(
-        self, settings: Settings | None = None, *, parts: Collection[str] | None = None, provisioned: bool = True
+        self,
+        settings: Settings | None = None,
+        *,
+        parts: Collection[str] | None = None,
+        provisioned: bool = True,
+        healthy_after_s: float = HEALTHY_AFTER_S,
     ) -> None:
         self.settings = settings or Settings()
         every = rows.rows(self.settings)
@@ -47,6 +52,7 @@ class Stack:
         self._given = {row.name for row in every if row.name in asked and not row.wanted(self.settings)}
         self.without: Mapping[str, str] = {}  # networks that are not worked on for want of a program, and what to do
         self._provisioned = provisioned
+        self._healthy_after_s = healthy_after_s
         self._held = ExitStack()
         self._supervisor: Supervisor | None = None
 
@@ -77,7 +83,9 @@ class Stack:
             write_state(self.settings, {"phase": "starting", "parts": {}})
             taken = {f"{row.name}": row.ports(self.settings) for row in self._rows}
             ports.raise_if_taken({f"{name} ({p})": p for name, numbers in taken.items() for p in numbers})
-            self._supervisor = Supervisor(state_file(self.settings), self.settings.log_dir)
+            self._supervisor = Supervisor(
+                state_file(self.settings), self.settings.log_dir, healthy_after_s=self._healthy_after_s
+            )
             self._supervisor.note(
                 phase="starting",
                 endpoints=asdict(self.endpoints),

@@ -10,6 +10,7 @@ import pytest
 
 from adapters import crash
 from adapters.settings import ROOT, Settings
+from domain.crash_points import ORDERED, CrashPoint
 from domain.errors import Refused
 
 PASSES_TWICE = """
@@ -53,9 +54,23 @@ def test_it_dies_once_and_again_only_after_the_mark_is_gone(tmp_path: Path) -> N
     assert life(tmp_path, "sent").returncode == -signal.SIGKILL
 
 
+def test_told_to_wait_it_dies_where_it_is_ordered_and_the_order_is_gone(tmp_path: Path) -> None:
+    order = crash.order_for(Settings(state_dir=tmp_path), CrashPoint.SENT)
+    assert life(tmp_path, ORDERED).returncode == 0
+    order.parent.mkdir(parents=True, exist_ok=True)
+    order.touch()
+    assert (done := life(tmp_path, ORDERED)).returncode == -signal.SIGKILL, done
+    assert not order.exists()
+    assert life(tmp_path, ORDERED).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("profile", "crash_at", "why"),
-    [("production", "sent", "devnet profile alone"), ("devnet", "sent-of", "there are request-committed")],
+    [
+        ("production", "sent", "devnet profile alone"),
+        ("production", ORDERED, "devnet profile alone"),
+        ("devnet", "sent-of", "there are request-committed"),
+    ],
 )
 def test_production_and_unknown_names_are_refused_at_the_start(profile: str, crash_at: str, why: str) -> None:
     with pytest.raises(Refused, match=why) as caught:

@@ -15,6 +15,7 @@ from adapters.chains.bitcoin.seed import first_seed, later_seed
 from adapters.chains.bitcoin.stand import Stand, Stands, ask_where
 from adapters.chains.nodes import NodeSaysNo, NodeSilent, Shared, Speaker
 from domain.coin import BlockMark, Coin, CoinBlock, Created, Spent
+from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, Unavailable
 from domain.network import Network
 from domain.ports import Coins
@@ -90,6 +91,7 @@ class Follower:
             blocks = await self._read(node, keep, goal.head, scripts)
             try:
                 await self._coins.apply(keep, blocks)
+                passing(CrashPoint.BLOCKS_APPLIED)
                 read += len(blocks)
             except Refused as why:
                 _moved_on(why)

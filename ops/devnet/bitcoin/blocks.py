@@ -6,7 +6,6 @@ of 0 each transaction is mined at once, and enough empty blocks follow to bury i
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
 from time import monotonic, time
@@ -15,6 +14,7 @@ from typing import Any
 from ops.devnet.bitcoin.faults import Dice, Order
 from ops.devnet.bitcoin.regtest import Regtest
 from ops.devnet.bitcoin.rpc import NodeDown, RpcError, sats
+from ops.devnet.bitcoin.swaps import Memory, Offered, swapped
 
 log = logging.getLogger("strongroom.bitcoin_proxy")
 
@@ -23,7 +23,6 @@ LIVELY_BLOCKS = 16  # after the last transaction, before the chain slows down
 BURIED_BLOCKS = 6  # empty ones after each transaction when the block time is 0
 HALTED_PAUSE_S = 0.2
 RETRY_S = 0.1
-REMEMBERED_MAX = 20_000
 MEMPOOL_LIFE_S = 15 * 24 * 3600  # a day more than Bitcoin Core keeps a transaction that nobody mines
 
 
@@ -37,7 +36,7 @@ class Blocks:
         self.saved = 0  # the height that the node keeps even when it is killed
         self._dice = dice
         self._block_s = block_s
-        self._sent: OrderedDict[str, str] = OrderedDict()
+        self._memory = Memory()
         self._lock = asyncio.Lock()
         self._moved = asyncio.Event()
         self._up = asyncio.Event()
@@ -45,11 +44,9 @@ class Blocks:
         self._last_block_at = 0.0
 
     # ------------------------------------------------------------ what the door asks for
-    def remember(self, txid: str, raw: str) -> None:
+    def remember(self, txid: str, raw: str, spends: frozenset[tuple[str, int]]) -> None:
         """Keeps a transaction that was offered, so that it can be mined by name whatever becomes of it."""
-        self._sent[txid] = raw
-        while len(self._sent) > REMEMBERED_MAX:
-            self._sent.popitem(last=False)
+        self._memory.remember(Offered(txid, raw, spends))
 
     async def taken(self) -> None:
         """The node took a transaction: with a block time of 0 it is mined before the sender has his answer."""
@@ -64,7 +61,7 @@ class Blocks:
             if order.forget_mempool:
                 await self._forget_mempool()
             if order.fork is not None:
-                await self._fork(order.fork, order.branch, order.fork_loses)
+                await self._fork(order.fork, order)
             if order.mine_exactly is not None:
                 await self.regtest.mine_exactly(await self._all_raw(order.mine_exactly))
                 await self._keep(1)
@@ -153,25 +150,27 @@ class Blocks:
                 taken |= {txid, *await self.regtest.rpc("getmempoolancestors", txid)}
         return sorted(taken, key=lambda txid: (pool[txid]["ancestorcount"], txid))
 
-    async def _fork(self, depth: int, branch: Sequence[Sequence[str]] | None, loses: bool) -> None:
+    async def _fork(self, depth: int, order: Order) -> None:
+        branch: Sequence[Sequence[str]] | None = order.branch
         if branch is None:
-            branch = [] if loses else await self._contents(depth)
+            old = [] if order.fork_loses else await self._contents(depth)
+            branch = swapped(old, self._memory) if order.fork_swaps else [[tx["hex"] for tx in block] for block in old]
         await self.regtest.reorganise(depth, [await self._all_raw(block) for block in branch])
         self.forks += 1
         await self._keep(depth + 1)
 
-    async def _contents(self, depth: int) -> list[list[str]]:
-        """What the last blocks hold besides their coinbases, as raw transactions."""
+    async def _contents(self, depth: int) -> list[list[dict[str, Any]]]:
+        """What the last blocks hold besides their coinbases, as the node decodes it."""
         top = await self.regtest.height()
         found = []
         for height in range(top - depth + 1, top + 1):
             block = await self.regtest.rpc("getblock", await self.regtest.rpc("getblockhash", height), 2)
-            found.append([tx["hex"] for tx in block["tx"][1:]])
+            found.append(block["tx"][1:])
         return found
 
     async def _all_raw(self, named: Sequence[str]) -> list[str]:
         """Each as raw hex; an id that never came through this door is left for the node to know."""
-        return [self._sent.get(name, name) for name in named]
+        return [self._memory.raw(name) for name in named]
 
     async def _forget_mempool(self) -> None:
         """Lets everything in the mempool grow too old: there is no order for it, and no restart is needed so."""

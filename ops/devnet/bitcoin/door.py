@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ops.devnet.bitcoin.blocks import Blocks, rate
 from ops.devnet.bitcoin.faults import Dice, Order
 from ops.devnet.bitcoin.rpc import SATS, NodeDown, Rpc, RpcError, coins, dumps
+from ops.devnet.bitcoin.swaps import spent_by
 from ops.devnet.bitcoin.view import View
 
 BODY_MAX_BYTES = 16 * 2**20
@@ -162,8 +163,9 @@ class Door:
 
     async def _send(self, params: Any) -> str:
         raw = str(params["hexstring"] if isinstance(params, dict) else next(iter(params), ""))
-        txid = str((await self._rpc("decoderawtransaction", raw))["txid"])
-        self._blocks.remember(txid, raw)
+        decoded = await self._rpc("decoderawtransaction", raw)
+        txid = str(decoded["txid"])
+        self._blocks.remember(txid, raw, spent_by(decoded))
         if self._dice.strikes("blackhole"):
             return txid
         await self._raise_if_too_cheap(raw)

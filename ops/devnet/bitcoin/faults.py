@@ -68,6 +68,10 @@ class Order(Faults):
     fork_loses: bool = Field(
         default=False, description="The branch is empty: what the replaced blocks held goes back to the mempool."
     )
+    fork_swaps: bool = Field(
+        default=False,
+        description="In the branch each transaction gives way to another one that was ever offered for the same coin.",
+    )
     branch: list[list[str]] | None = Field(
         default=None, description="The transactions of the branch, block by block; blocks not named are empty."
     )

@@ -20,6 +20,7 @@ REST_BLOCKS = 100 + 30
 NOBODY = "bcrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqdku202"
 FUND_OUTPUTS_MAX = 500
 FEE_SATS_PER_VBYTE = 2
+REPLACEABLE = 0xFFFFFFFD  # BIP125
 WALLET_NOT_FOUND, WALLET_LOADED = -18, -35
 
 Outputs = Sequence[tuple[str, int]]  # addresses, repeated at will, and satoshi
@@ -137,9 +138,8 @@ class Regtest:
             "changeAddress": address,
             "fee_rate": sats_per_vbyte,
             "lockUnspents": True,
-            "inputs": [{"txid": txid, "vout": n} for txid, n in spending],
         }
-        funded = await self._treasury("fundrawtransaction", _without_inputs(rows), options, False)
+        funded = await self._treasury("fundrawtransaction", _unsigned(spending, rows), options, False)
         signed = await self._treasury("signrawtransactionwithwallet", funded["hex"])
         return str(signed["hex"])
 
@@ -201,10 +201,12 @@ async def _tips(one: Regtest, other: Regtest) -> int:
     return len({await one.tip(), await other.tip()})
 
 
-def _without_inputs(outputs: Sequence[tuple[int, bytes]]) -> str:
-    """A transaction with outputs only, in the form of before segwit, for the wallet to put inputs to."""
+def _unsigned(spending: Sequence[tuple[str, int]], outputs: Sequence[tuple[int, bytes]]) -> str:
+    """A transaction in the form of before segwit, for the wallet to put more inputs to and sign."""
+    inputs = b"".join(bytes.fromhex(txid)[::-1] + struct.pack("<IBI", n, 0, REPLACEABLE) for txid, n in spending)
     body = b"".join(struct.pack("<Q", units) + _sized(script) for units, script in outputs)
-    return (struct.pack("<I", 2) + b"\0" + _size(len(outputs)) + body + struct.pack("<I", 0)).hex()
+    head = struct.pack("<I", 2) + _size(len(spending)) + inputs
+    return (head + _size(len(outputs)) + body + struct.pack("<I", 0)).hex()
 
 
 def _sized(data: bytes) -> bytes:

@@ -106,6 +106,19 @@ async def test_a_fork_may_swap_versions_and_swap_them_back(front: Front) -> None
     assert (await front.confirmations(first_id), await front.confirmations(second_id)) == (0, 4)
 
 
+async def test_a_fork_finds_the_versions_to_swap_by_itself(front: Front) -> None:
+    stranger_id, stranger = await front.payment(10_560)
+    await front.rpc("sendrawtransaction", stranger)
+    (first_id, first), (second_id, second) = await front.two_versions(10_550)
+    for raw in (first, second):
+        await front.rpc("sendrawtransaction", raw)
+    await front.order(mine=2)
+    await front.order(fork=2, fork_swaps=True)
+    assert [await front.confirmations(txid) for txid in (first_id, second_id, stranger_id)] == [3, 0, 3]
+    await front.order(fork=3, fork_swaps=True)
+    assert [await front.confirmations(txid) for txid in (first_id, second_id, stranger_id)] == [0, 4, 4]
+
+
 async def test_a_miner_may_take_the_replaced_version(front: Front) -> None:
     (first_id, first), (second_id, second) = await front.two_versions(10_600)
     await front.rpc("sendrawtransaction", first)

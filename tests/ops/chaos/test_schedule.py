@@ -1,13 +1,18 @@
 """What will happen follows from a seed and nothing else, is bounded, and can be written down."""
 
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from ops.chaos.schedule import EVENTS_MAX, FLOW_SHARE, PARTS, WORKERS, Harm, Schedule, Terrain, What, plan
+from ops.chaos.schedule import EVENTS_MAX, FLOW_SHARE, PARTS, WORKERS, Coin, Harm, Schedule, Terrain, What, plan
 
-TERRAINS = (Terrain("ethereum", "ETH", "0.005", 2), Terrain("tron", "TRX", "5", 3))
+USDT, TRX, BTC = Coin("USDT", "1", "1000"), Coin("TRX", "1", "5000"), Coin("BTC", "0.0001", "0.02")
+TERRAINS = (
+    Terrain("tron", (USDT, TRX), has_issuer=True, reorg_max=3),
+    Terrain("bitcoin", (BTC,), has_issuer=False, reorg_max=2),
+)
 
 
 def test_the_same_seed_plans_the_same_and_another_one_does_not() -> None:
@@ -44,7 +49,19 @@ def test_ten_minutes_hold_thirty_kills_and_thirty_reorgs_and_every_harm(seed: in
         assert {event.words["depth"] for event in reorgs} == set(range(1, terrain.reorg_max + 1))
         harms = [h for e in schedule.only(What.FAULT) if e.target == terrain.network for h in e.words["harms"]]
         assert set(harms) == set(Harm)
-        assert [event for event in schedule.only(What.EMPTY) if event.target == terrain.network]
+        assert terrain.has_issuer is any(event.target == terrain.network for event in schedule.only(What.EMPTY))
+
+
+def test_every_coin_is_asked_for_between_its_least_amount_and_a_little_above_what_needs_people() -> None:
+    words = [(e.target, e.words) for e in plan(5, TERRAINS, 10, 400).only(What.WITHDRAW)]
+    for terrain in TERRAINS:
+        for coin in terrain.coins:
+            asked = [
+                Decimal(w["amount"]) for network, w in words if (network, w["asset"]) == (terrain.network, coin.code)
+            ]
+            assert asked, f"nobody asked for {coin.code}"
+            assert min(asked) > Decimal(coin.least)
+            assert max(asked) <= Decimal(coin.quorum_from) * Decimal("1.4")
 
 
 @pytest.mark.parametrize("minutes", [1.0, 3.0])
