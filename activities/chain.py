@@ -32,11 +32,14 @@ OUTAGE_PAUSE_MAX_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class DeliverOrder:
-    """A signed version, to deliver with all older ones of its slot. `may_bump`: whether a higher fee may be tried."""
+    """A signed version, to deliver with all older ones of its slot. `may_bump`: whether a higher fee may be tried.
+    `hasten`: while the last version is this one (or older), a higher fee is tried at once, whatever patience is left.
+    """
 
     slot: Slot
     version: Version
     may_bump: bool = True
+    hasten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,14 @@ class _Watch:
         slot = self._order.slot
         facts = await self._chain.observe(slot, self._versions)
         passing(CrashPoint.OBSERVED)
+        next_fee = await self._next_fee(facts)
         self._step = decide(
             slot,
             self._versions,
             facts,
             offer=self._offer,
-            next_fee=await self._next_fee(facts),
-            bump_after=self._bump_after,
+            next_fee=next_fee,
+            bump_after=self._patience if next_fee is None else self._bump_after,
             now=self._clock(),
         )
         if self._step.act is Act.HALT and await self._learnt_more():
@@ -210,4 +214,10 @@ class _Watch:
 
     @property
     def _bump_after(self) -> timedelta:
+        """None of the patience is left when people asked for a bump of the last version."""
+        hastened = self._versions[-1].number <= self._order.hasten
+        return timedelta() if hastened else self._patience
+
+    @property
+    def _patience(self) -> timedelta:
         return timedelta(seconds=self._chain.network.fees.bump_after_s)

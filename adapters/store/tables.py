@@ -60,6 +60,8 @@ APPEND_ONLY = (
     "coin_fact",
     "slot_input",
     "address_event",
+    "procedure",
+    "endorsement",
 )
 
 
@@ -391,6 +393,7 @@ version = Table(
     Column("fee_tip", UNITS, nullable=False),
     Column("signed_at", AT, nullable=False),
     Column("stored_at", AT, nullable=False, server_default=text("now()")),
+    Column("void", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("slot_id", "number"),
     CheckConstraint("length(raw) BETWEEN 1 AND 262144", name="raw"),
 )
@@ -522,6 +525,37 @@ address_event = Table(
     Column("actor", Text, nullable=False),
     Column("at", AT, nullable=False),
     _one_of("what", ("ADDED", "RETIRED")),
+)
+
+# ---------------------------------------------------------------- procedures
+# What people asked to be done about a wallet or a slot, with what it was worth; taken at most once.
+procedure = Table(
+    "procedure",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("wallet_id", ForeignKey("wallet.id"), nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rests_on", Text, nullable=False),
+    Column("asked_at", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("at", AT, nullable=False),
+    Index(None, "subject", "id"),
+    Index("uq_procedure_taken", "hash", unique=True, postgresql_where=text("code = 'TAKEN'")),
+)
+
+endorsement = Table(
+    "endorsement",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("procedure_id", ForeignKey("procedure.id"), nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("procedure_hash", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Index(None, "procedure_id"),
 )
 
 # ---------------------------------------------------------------- access

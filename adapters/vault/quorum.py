@@ -5,13 +5,13 @@ from typing import Protocol
 from adapters.vault.order import Judged
 from adapters.vault.rules import AssetRules
 from domain.errors import Refused
-from domain.intent import Decision, Ruling
+from domain.intent import Decision, Ruling, Signed
 
 
 class Signatures(Protocol):
-    """The roster as this module needs it: "" when the decision was really made by an enrolled approver."""
+    """The roster as this module needs it: "" when the word was really signed by an enrolled approver."""
 
-    def verify(self, decision: Decision) -> str: ...
+    def verify(self, word: Signed) -> str: ...
 
 
 def rejecter(judged: Judged, roster: Signatures) -> str | None:

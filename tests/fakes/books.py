@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from domain import procedure as procedures
 from domain.asset import Asset
 from domain.coin import Coin
 from domain.errors import Refused, StrongroomError, Unavailable
@@ -34,12 +35,14 @@ from domain.ports import (
     OpenSlot,
     PayoutItem,
     PlanRefusal,
+    ProcedureNote,
     Quote,
     Receipt,
     Request,
     Roster,
     WalletView,
 )
+from domain.procedure import Circumstances, Endorsed, Kind, Procedure
 from domain.withdrawal import NEXT, Stage, Withdrawal, check_step
 from tests.fakes.coins import FakeCoins
 
@@ -118,6 +121,7 @@ class FakeBooks:
         self.entries: dict[str, Entry] = {}
         self.balances: Counter[Account] = Counter()
         self.facts: list[Facts] = []
+        self.procedures: list[tuple[Procedure, str, datetime]] = []
         self.calls: Counter[str] = Counter()
         self.failures: dict[str, list[StrongroomError]] = defaultdict(list)
         self.lost_answers: Counter[str] = Counter()
@@ -436,14 +440,27 @@ class FakeBooks:
             kept.read_through = outgoing.through
         return self._leave("record_outgoing", evidence)
 
-    async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
-        self._enter("resume_wallet")
-        if not actors:
-            raise Refused("ACTORS_MISSING", "Say who resumes the wallet.")
-        kept = self._wallet(network, wallet)
-        if kept.halted is not None:
-            kept.halted = None
-            kept.events.append(("RESUMED", f"{reason} ({', '.join(actors)})"))
+    async def take_procedure(self, network: str, wallet: str, endorsed: Endorsed, now: datetime) -> ProcedureNote:
+        self._enter("take_procedure")
+        kept, asked = self._wallet(network, wallet), endorsed.procedure
+        worth = procedures.worths(endorsed, self._roster.verify)
+        people = procedures.endorsers(endorsed, worth)
+        taken_at = next((at for one, code, at in self.procedures if code == "TAKEN" and one == asked), None)
+        circumstances = Circumstances(
+            f"{network}/{wallet.lower()}",
+            frozenset(slot.id for slot in self._open(network, wallet)),
+            kept.halted,
+            self._networks[network].window_s > 0,
+            taken_at is not None,
+        )
+        code = "TAKEN" if taken_at == now else procedures.code(endorsed, worth, circumstances)
+        if taken_at != now:
+            self.procedures.append((asked, code, now))
+            if code == "TAKEN" and asked.kind == Kind.RESUME:
+                kept.halted = None
+                kept.events.append(("RESUMED", f"{asked.reason} ({', '.join(people)})"))
+        note = ProcedureNote(asked.hash(), code, tuple(people), procedures.needed(asked) or 0)
+        return self._leave("take_procedure", note)
 
     async def halted(self, network: str, wallet: str) -> str | None:
         self._enter("halted")

@@ -88,11 +88,11 @@ async def test_a_redraft_that_is_refused_halts_the_wallet_and_ends_no_story(slow
     world.chain.draft = dearer  # type: ignore[method-assign]
     world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "a halt")
         assert "FEE_ABOVE_CAP" in str(world.halted())
-        await hot_wallet.signal("resume", {"reason": "looked", "actors": ["ann"]})
+        await world.resume("looked")
         await world.until(lambda: bool(world.chain.sent), "the bytes out")
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
@@ -103,7 +103,7 @@ async def test_beside_dead_versions_a_refused_signature_halts_until_people_looke
     world = slow_world
     world.chain.faults.black_holes = 10**6
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: bool(world.chain.sent), "the first bytes out")
         world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
@@ -112,7 +112,7 @@ async def test_beside_dead_versions_a_refused_signature_halts_until_people_looke
         assert "SIGNER_QUORUM" in str(world.halted())
         world.model.base_fee *= 2
         world.chain.faults.black_holes = 0
-        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.resume("the roster is mended")
         await world.until(lambda: len(world.vault.orders) == 3, "the order in the dead one's place")
         assert len(world.vault.orders[-1].draft.after) == 1, "the signer is told which version is dead"
         await world.until(lambda: bool(world.model.pool), "the second version in the pool")
@@ -203,8 +203,8 @@ async def test_a_strangers_transaction_on_our_nonce_halts_until_people_resume(sl
         await world.stands_at(id, Stage.QUEUED)
         assert "the key is used elsewhere" in str(world.halted())
         del world.model.pool["stranger"]
-        await hot_wallet.signal("resume", "just do it")
-        await hot_wallet.signal("resume", {"reason": "the key is safe", "actors": ["ann", "bob"]})
+        await hot_wallet.signal("procedure", "just do it")
+        await world.resume("the key is safe")
         await world.stands_at(id, Stage.BROADCAST)
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
@@ -239,12 +239,12 @@ def _events(world: World) -> list[tuple[str, str]]:
 async def test_a_signer_that_refuses_halts_the_wallet_and_signs_after_people_looked(world: World) -> None:
     world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert "SIGNER_QUORUM" in str(world.halted())
         assert not world.chain.sent
-        await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
+        await world.resume("roster mended")
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
 
@@ -261,10 +261,10 @@ async def test_after_people_looked_the_signer_gets_fresh_bytes_not_the_ones_it_r
     world.chain.draft = poisoned_at_first  # type: ignore[method-assign]
     world.vault.failures = [Refused("SIGNER_PAYMENT_MISMATCH", "The amount in the bytes is not the slot's.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
-        await hot_wallet.signal("resume", {"reason": "the node was replaced", "actors": ["ann"]})
+        await world.resume("the node was replaced")
         assert (await handle.result()).stage is Stage.SETTLED
     first, second = world.vault.orders
     assert first.draft != second.draft
@@ -286,11 +286,11 @@ async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still
 async def test_an_end_that_the_books_refuse_halts_and_is_settled_after_people_looked(world: World) -> None:
     world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert "ENTRY_CONFLICT" in str(world.halted())
-        await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
+        await world.resume("entry mended")
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
     world.assert_books_agree()
@@ -389,8 +389,8 @@ async def test_a_slot_that_pays_several_goes_on_when_its_halted_wallet_is_resume
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert (await world.payout(0).query(PayoutWorkflow.status)).halted == world.halted()
         await world.payout(0).cancel()
-        hot_wallet = await world.serve()
-        await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
+        await world.serve()
+        await world.resume("roster mended")
         assert {(await handle.result()).stage for handle in handles} == {Stage.SETTLED}
     assert world.arrived() == 2 * COINS
 
