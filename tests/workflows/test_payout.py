@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 import activities.hot_wallet
 from activities.chain import DeliverOrder
 from domain.errors import Refused, Unavailable, Uncertain
-from domain.payout import Delivery, Draft, Fee, Slot
+from domain.payout import Delivery, Draft, Fee, Slot, hot_wallet_workflow_id
 from domain.ports import Conclusion
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.fakes.chain import Tx
 from tests.workflows.world import ETHEREUM, USDT, World
@@ -483,3 +484,62 @@ async def test_a_story_at_a_halt_ends_when_another_teller_settled_its_slot_and_n
         end = await handle.result()
     assert (end.stage, end.txid) == (Stage.SETTLED, world.chain.sent[0])
     assert world.arrived() == COINS
+
+
+# ---------------------------------------------------------------- what people order
+def patient(world: World) -> None:
+    """Nothing is bumped by itself during a test."""
+    network = world.model.network
+    world.model.network = replace(network, fees=replace(network.fees, bump_after_s=3600))
+
+
+def slot_of(world: World, scarce: int = 0) -> str:
+    return f"{ETHEREUM}/{world.wallet.lower()}/{scarce}"
+
+
+async def test_one_person_has_a_fee_raised_now_and_once(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        note = await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
+        assert (note.code, note.endorsers) == ("TAKEN", ("ann",))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version", seconds=5)
+        await asyncio.sleep(0.5)
+        first, second = await world.books.versions(slot_of(world))
+        assert second.fee.price > first.fee.price
+        world.model.mine(3)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.txid) == (Stage.SETTLED, second.txid)
+    assert len(world.vault.orders) == 2, "asked once, bumped once"
+    assert world.arrived() == COINS
+    world.assert_books_agree()
+
+
+async def test_speeding_up_stays_within_the_caps_and_is_done_when_they_allow_it(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        await sent(world)
+        world.model.base_fee = 10**15
+        await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
+        looks = world.books.calls["versions"] + len(world.chain.sent)
+        await asyncio.sleep(1)
+        assert len(await world.books.versions(slot_of(world))) == 1
+        assert world.books.calls["versions"] + len(world.chain.sent) < looks + 3, "nobody is pestered meanwhile"
+        world.model.base_fee = 10**9
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version", seconds=5)
+    assert world.arrived() == 0
+
+
+async def test_a_stranger_speeds_nothing_up(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        await sent(world)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["mallory"]))
+        await world.client.get_workflow_handle(hot_wallet_workflow_id(ETHEREUM, world.wallet)).signal("procedure", {})
+        await asyncio.sleep(0.5)
+        assert len(await world.books.versions(slot_of(world))) == 1
+    assert [code for _, code, _ in world.books.procedures] == ["ENDORSEMENTS_MISSING"]
