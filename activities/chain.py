@@ -50,6 +50,21 @@ class RedraftOrder:
     stale: Draft
 
 
+@dataclass(frozen=True, slots=True)
+class VoidOrder:
+    """A slot that people want ended without a payment."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class VoidStep:
+    """What voids a slot: the bytes to sign, or the version that does it already."""
+
+    draft: Draft | None = None
+    version: Version | None = None
+
+
 class ChainActivities:
     """One network's nodes, and the books that must know first."""
 
@@ -89,6 +104,17 @@ class ChainActivities:
             fresh = await self._chain.draft(order.slot, order.stale.fee)
         return replace(fresh, after=order.stale.after)
 
+    @activity.defn
+    async def draft_void(self, order: VoidOrder) -> VoidStep:
+        """How the slot is voided: at a fee that replaces its last version. Raises Refused FEE_ABOVE_CAP,
+        ONLY_TIME_DECIDES.
+        """
+        async with Pulse():
+            versions = await self._books.versions(order.slot.id)
+            if versions and versions[-1].void:
+                return VoidStep(version=versions[-1])
+            return VoidStep(draft=await self._chain.void(order.slot, versions[-1].fee if versions else None))
+
 
 class _Watch:
     """One attempt at a slot: what was already done in it, and what the last look said."""
@@ -103,6 +129,7 @@ class _Watch:
         self._gist: object = None
         self._step = Step(Act.WAIT)
         self._doubt = ""
+        self._void: Draft | None = None
         self.looks = 0
         self.quiet = 0
 
@@ -158,7 +185,7 @@ class _Watch:
                 return Delivery(step.act, final=step.final, reason=step.reason)
             case Act.BUMP if step.fee is not None:
                 passing(CrashPoint.BUMP_DECIDED)
-                draft = await self._chain.draft(self._order.slot, step.fee)
+                draft = self._void or await self._chain.draft(self._order.slot, step.fee)
                 passing(CrashPoint.BUMP_DRAFTED)
                 return Delivery(step.act, draft=replace(draft, after=step.after), reason=step.reason)
             case Act.OFFER:
@@ -198,6 +225,9 @@ class _Watch:
             return None
         last = self._versions[-1].fee
         try:
+            if self._versions[-1].void:
+                self._void = await self._chain.void(self._order.slot, last)
+                return self._void.fee
             return self._chain.bump(self._order.slot, last, await self._chain.market(last.weight))
         except Refused:
             return None  # the market is above our cap: the versions that are out may still win

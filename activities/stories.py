@@ -10,11 +10,14 @@ from domain.procedure import Endorsed
 
 @dataclass(frozen=True, slots=True)
 class PayoutOrder:
-    """All that a payout begins with: its slot, the first bytes to sign, what the signer must see of each payment."""
+    """All that a payout begins with: its slot, the first bytes to sign, what the signer must see of each payment.
+    `void`: people endorsed that it ends unpaid.
+    """
 
     slot: Slot
     draft: Draft
     items: tuple[Item, ...]
+    void: Endorsed | None = None
 
 
 class Stories(Protocol):

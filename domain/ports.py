@@ -75,6 +75,13 @@ class Chain(Protocol):
         """
         ...
 
+    async def void(self, slot: Slot, last: Fee | None) -> Draft:
+        """The bytes of a version of this slot that pays nobody, at a fee that replaces `last` (the highest signed so
+        far, None before any). Raises Refused FEE_ABOVE_CAP, and ONLY_TIME_DECIDES where no transaction takes another's
+        place.
+        """
+        ...
+
     async def broadcast(self, version: Version) -> None:
         """Offers the stored bytes to every node. Returns when at least one took them or had them; raises Uncertain
         BROADCAST_UNKNOWN when nobody can say, Refused only with the nodes' definite no, which proves nothing about
@@ -244,11 +251,15 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class OpenSlot:
-    """An open slot with what its payout needs to begin or go on: items for the signer, versions already stored."""
+    """An open slot with what its payout needs to begin or go on: items for the signer, versions already stored, the
+    procedure that people endorsed to void it, if they did.
+    """
 
     slot: Slot
     items: tuple["PayoutItem", ...]
     versions: tuple[Version, ...] = ()
+    void: Endorsed | None = None
+    planned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

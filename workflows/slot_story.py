@@ -14,7 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.books import BooksActivities, Halt, Settlement
-from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
+from activities.chain import ChainActivities, DeliverOrder, RedraftOrder, VoidOrder
 from activities.failures import refusal
 from activities.signing import SigningActivities
 from activities.stories import PayoutOrder
@@ -46,6 +46,8 @@ class SlotStory:
         self._teller = teller
         self._state = PayoutState()
         self._draft = order.draft
+        if order.void is not None:
+            self.heed(order.void)
 
     async def tell(self) -> Told:
         """From the first signature on, to the end that the books took. What people order is done between two steps."""
@@ -110,6 +112,27 @@ class SlotStory:
         """Does what people ordered; what cannot be done is said, and everything goes on as before."""
         if endorsed.procedure.kind == Kind.SPEED_UP and self._state.version is not None:
             self._state.hasten, self._state.may_bump = self._state.version.number, True
+        elif endorsed.procedure.kind == Kind.VOID:
+            await self._void(endorsed)
+
+    async def _void(self, endorsed: Endorsed) -> None:
+        """Has a version signed that pays nobody. An older one may still win: only the facts say which did."""
+        slot = self._order.slot
+        try:
+            step = await workflow.execute_activity_method(
+                ChainActivities.draft_void, VoidOrder(slot), **on(slot.network)
+            )
+        except ActivityError as error:
+            return self._say(f"**it cannot be voided**: {self._refused('drafting', error)}")
+        before, self._state.void = self._state.void, endorsed
+        if step.draft is None:
+            self._state.version = step.version
+            return None
+        version, refused = await self._ask_signer(step.draft)
+        if version is None:
+            self._state.void = before
+            self._say(f"**it cannot be voided**: {refused}")
+        return None
 
     async def _bumped(self, draft: Draft) -> None:
         """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
@@ -126,7 +149,7 @@ class SlotStory:
         """(version, "") or (None, why not). Bytes that went stale on the way are drafted anew, a few times."""
         redrafts = 0
         while True:
-            order = SigningOrder(self._order.slot, draft, self._order.items)
+            order = SigningOrder(self._order.slot, draft, self._order.items, self._state.void)
             try:
                 version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
             except ActivityError as error:

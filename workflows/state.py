@@ -105,7 +105,8 @@ class WithdrawalState:
 @dataclass
 class PayoutState:
     """All that a slot's story knows. `refused`: the signer refused the first bytes; `hasten`: the number of the version
-    that people want outbid at once; `heard` and `asked`: procedures, and those not obeyed yet.
+    that people want outbid at once; `heard` and `asked`: procedures, and those not obeyed yet; `void`: the one by which
+    all further versions pay nobody.
     """
 
     version: Version | None = None
@@ -116,6 +117,7 @@ class PayoutState:
     hasten: int = 0
     heard: list[Endorsed] = field(default_factory=list)
     asked: list[Endorsed] = field(default_factory=list)
+    void: Endorsed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What people had done about what was stuck: every procedure and every endorsement is kept, whatever it was worth."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from adapters.store.timeline import clean
 from adapters.store.wallets import WALLET_EVENT, lock_wallet, wallet_id
 from domain import procedure as procedures
 from domain.ports import ProcedureNote
-from domain.procedure import Circumstances, Endorsed, Kind
+from domain.procedure import Circumstances, Endorsed, Endorsement, Kind, Procedure
 
 _ADD = """
 INSERT INTO procedure (wallet_id, hash, kind, subject, reason, rests_on, asked_at, code, at)
@@ -20,6 +21,12 @@ _ADD_ENDORSEMENT = """
 INSERT INTO endorsement (procedure_id, approver, procedure_hash, signature, code) VALUES ($1, $2, $3, $4, $5)
 """
 _TAKEN = "SELECT at FROM procedure WHERE hash = $1 AND code = 'TAKEN'"
+_VOIDS = """
+SELECT p.kind, p.subject, p.reason, p.rests_on, p.asked_at,
+    (SELECT json_agg(json_build_array(e.approver, e.procedure_hash, e.signature) ORDER BY e.id)
+     FROM endorsement e WHERE e.procedure_id = p.id AND e.code = 'COUNTED')::text AS words
+FROM procedure p WHERE p.subject = ANY($1) AND p.kind = 'VOID' AND p.code = 'TAKEN' ORDER BY p.id
+"""
 _OPEN = "SELECT id FROM slot WHERE wallet_id = $1 AND id = $2 AND state = 'OPEN'"
 
 
@@ -49,6 +56,16 @@ class Procedures(Desk):
             if code == "TAKEN" and endorsed.procedure.kind == Kind.RESUME:
                 await _resume(connection, network, wallet, endorsed, procedures.endorsers(endorsed, worth), now)
             return _note(endorsed, worth, code)
+
+
+async def endorsed_voids(connection: Connection, slots: Sequence[str]) -> dict[str, Endorsed]:
+    """By slot, the VOID that was taken for it, with the endorsements that counted."""
+    found = {}
+    for row in await connection.fetch(_VOIDS, list(slots)):
+        asked = Procedure(row["kind"], row["subject"], row["reason"], row["rests_on"], row["asked_at"])
+        words = (Endorsement(*word) for word in json.loads(row["words"]))
+        found[row["subject"]] = Endorsed(asked, tuple(words))
+    return found
 
 
 async def _open_slots(connection: Connection, network: str, wallet: str, subject: str) -> frozenset[str]:

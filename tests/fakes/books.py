@@ -122,6 +122,7 @@ class FakeBooks:
         self.balances: Counter[Account] = Counter()
         self.facts: list[Facts] = []
         self.procedures: list[tuple[Procedure, str, datetime]] = []
+        self.taken: list[Endorsed] = []
         self.calls: Counter[str] = Counter()
         self.failures: dict[str, list[StrongroomError]] = defaultdict(list)
         self.lost_answers: Counter[str] = Counter()
@@ -359,6 +360,7 @@ class FakeBooks:
                 slot,
                 tuple(self._item(self._row(payment.withdrawal_id)) for payment in slot.payments),
                 tuple(self._versions[slot.id]),
+                next((e for e in self.taken if (e.procedure.kind, e.procedure.subject) == ("VOID", slot.id)), None),
             )
             for slot in self._open(network, wallet)
         ]
@@ -405,7 +407,9 @@ class FakeBooks:
                 move = entries.settle(row.withdrawal) if final.paid else entries.release(row.withdrawal)
                 self._post(move.entry)
                 row.txid, row.network_fee = final.txid, share
-                stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, "PAYMENT_REVERTED")
+                void = any(version.void for version in self._versions[slot.id] if version.txid == final.txid)
+                unpaid = "VOIDED" if void else "PAYMENT_REVERTED"
+                stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, unpaid)
                 self._step(row, stage, "network", reason)
             self._post(entries.close(known, native, final))
             self._slots[slot.id] = (known, final)
@@ -456,6 +460,7 @@ class FakeBooks:
         code = "TAKEN" if taken_at == now else procedures.code(endorsed, worth, circumstances)
         if taken_at != now:
             self.procedures.append((asked, code, now))
+            self.taken += [endorsed] if code == "TAKEN" else []
             if code == "TAKEN" and asked.kind == Kind.RESUME:
                 kept.halted = None
                 kept.events.append(("RESUMED", f"{asked.reason} ({', '.join(people)})"))

@@ -543,3 +543,86 @@ async def test_a_stranger_speeds_nothing_up(slow_world: World) -> None:
         await asyncio.sleep(0.5)
         assert len(await world.books.versions(slot_of(world))) == 1
     assert [code for _, code, _ in world.books.procedures] == ["ENDORSEMENTS_MISSING"]
+
+
+async def test_two_people_void_a_stuck_payment_and_its_money_goes_back(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await world.carry_out(world.endorsed(Kind.VOID, slot_of(world), people=["ann"]))
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        world.model.mine(3)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.reason) == (Stage.FAILED, "VOIDED")
+    assert world.arrived() == 0
+    assert world.available() == 10_000 * 10**6
+    assert world.held() == 0
+    world.assert_books_agree()
+
+
+async def test_an_older_version_may_still_win_over_the_one_that_pays_nobody(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        first, second = await world.books.versions(slot_of(world))
+        assert (first.void, second.void) == (False, True)
+        world.model.mine(1, extra=[Tx.read(first.raw)])
+        world.model.mine(2)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.txid) == (Stage.SETTLED, first.txid)
+    assert world.arrived() == COINS
+    world.assert_books_agree()
+
+
+async def test_what_voids_is_bumped_too_and_never_turns_into_a_payment(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["cyd"]))
+        await world.until(lambda: len(set(world.chain.sent)) == 3, "a dearer one", seconds=5)
+        assert [version.void for version in await world.books.versions(slot_of(world))] == [False, True, True]
+        world.model.mine(3)
+        assert (await handle.result()).reason == "VOIDED"
+    assert world.arrived() == 0
+    world.assert_books_agree()
+
+
+async def test_a_payment_that_the_signer_refuses_is_voided_while_the_wallet_is_halted(slow_world: World) -> None:
+    world = slow_world
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 1, "the version that pays nobody", seconds=5)
+        world.model.mine(3)
+        assert (await handle.result()).reason == "VOIDED"
+        assert world.halted() is not None, "the wallet is resumed by people, not by this"
+    assert world.arrived() == 0
+
+
+async def test_whoever_takes_a_story_up_goes_on_voiding_it(slow_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = slow_world
+    patient(world)
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 0.2)
+    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0.2)
+    async with world.at_work():
+        id, handle = await sent(world)
+        await handle.terminate("somebody was in a hurry")
+        void = world.endorsed(Kind.VOID, slot_of(world))
+        assert (await world.books.take_procedure(ETHEREUM, world.wallet, void, datetime.now(UTC))).taken
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=10)
+        world.model.mine(3)
+        await world.stands_at(id, Stage.FAILED)
+    assert world.row(id).reason == "VOIDED"
+    assert world.arrived() == 0
