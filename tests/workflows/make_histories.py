@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 import activities.hot_wallet
 from domain.errors import Refused
 from domain.intent import Ruling
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.workflows.conftest import temporal
 from tests.workflows.world import USDT, World, make_world
@@ -227,6 +229,24 @@ async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         first = world.client.get_workflow_handle(hot_wallet.id, run_id=run)
         await world.until(lambda: _continued(first), "the next term")
     return {"hot-wallet-halted": first, "withdrawal-signer-refused": withdrawal}
+
+
+@path(slow=True)
+async def hastened_and_voided(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    network = world.model.network
+    world.model.network = replace(network, fees=replace(network.fees, bump_after_s=3600))
+    slot = f"{network.id}/{world.wallet.lower()}/0"
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        await hot_wallet.signal("procedure", world.endorsed(Kind.SPEED_UP, slot, people=["ann"]))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "a second version")
+        await world.carry_out(world.endorsed(Kind.VOID, slot))
+        await world.until(lambda: len(set(world.chain.sent)) == 3, "one that pays nobody")
+        world.model.mine(3)
+        await withdrawal.result()
+    return {"withdrawal-voided": withdrawal}
 
 
 @path()
