@@ -14,7 +14,8 @@ from domain.crash_points import CrashPoint, passing
 from domain.intent import Decision
 from domain.payout import Final, Slot
 from domain.policy import Verdict
-from domain.ports import Books, Conclusion, DecisionNote
+from domain.ports import Books, Conclusion, DecisionNote, ProcedureNote
+from domain.procedure import Endorsed, Kind
 from domain.withdrawal import Stage
 
 
@@ -76,11 +77,12 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumption:
+class Ordered:
+    """A procedure about a hot wallet or one of its slots, as it arrived."""
+
     network: str
     wallet: str
-    reason: str
-    actors: tuple[str, ...]
+    endorsed: Endorsed
     at: datetime
 
 
@@ -147,8 +149,18 @@ class BooksActivities:
         await self._books.halt_wallet(halt.network, halt.wallet, halt.reason, halt.at)
 
     @activity.defn
-    async def resume_wallet(self, order: Resumption) -> None:
-        """Opens the wallet again and sends the story of every open slot to look anew."""
-        await self._books.resume_wallet(order.network, order.wallet, order.reason, order.actors, order.at)
-        for open_slot in await self._books.open_slots(order.network, order.wallet):
-            await self._stories.look_again(open_slot.slot)
+    async def take_procedure(self, order: Ordered) -> ProcedureNote:
+        """Has a procedure weighed and recorded. Who tells the story of its slot hears of one that was taken; after a
+        RESUME everybody whose story stands still looks anew.
+        """
+        procedure = order.endorsed.procedure
+        note = await self._books.take_procedure(order.network, order.wallet, order.endorsed, order.at)
+        activity.logger.warning(
+            "procedure %s about %s: %s", procedure.kind, procedure.subject, note.code, extra={"hash": note.hash}
+        )
+        for open_slot in await self._books.open_slots(order.network, order.wallet) if note.taken else ():
+            if procedure.kind == Kind.RESUME:
+                await self._stories.look_again(open_slot.slot)
+            elif procedure.subject == open_slot.slot.id:
+                await self._stories.hand_over(open_slot.slot, order.endorsed)
+        return note

@@ -32,11 +32,14 @@ OUTAGE_PAUSE_MAX_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class DeliverOrder:
-    """A signed version, to deliver with all older ones of its slot. `may_bump`: whether a higher fee may be tried."""
+    """A signed version, to deliver with all older ones of its slot. `may_bump`: whether a higher fee may be tried.
+    `hasten`: while the last version is this one (or older), a higher fee is tried at once, whatever patience is left.
+    """
 
     slot: Slot
     version: Version
     may_bump: bool = True
+    hasten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,21 @@ class RedraftOrder:
 
     slot: Slot
     stale: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class VoidOrder:
+    """A slot that people want ended without a payment."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class VoidStep:
+    """What voids a slot: the bytes to sign, or the version that does it already."""
+
+    draft: Draft | None = None
+    version: Version | None = None
 
 
 class ChainActivities:
@@ -86,6 +104,17 @@ class ChainActivities:
             fresh = await self._chain.draft(order.slot, order.stale.fee)
         return replace(fresh, after=order.stale.after)
 
+    @activity.defn
+    async def draft_void(self, order: VoidOrder) -> VoidStep:
+        """How the slot is voided: at a fee that replaces its last version. Raises Refused FEE_ABOVE_CAP,
+        ONLY_TIME_DECIDES.
+        """
+        async with Pulse():
+            versions = await self._books.versions(order.slot.id)
+            if versions and versions[-1].void:
+                return VoidStep(version=versions[-1])
+            return VoidStep(draft=await self._chain.void(order.slot, versions[-1].fee if versions else None))
+
 
 class _Watch:
     """One attempt at a slot: what was already done in it, and what the last look said."""
@@ -100,6 +129,7 @@ class _Watch:
         self._gist: object = None
         self._step = Step(Act.WAIT)
         self._doubt = ""
+        self._void: Draft | None = None
         self.looks = 0
         self.quiet = 0
 
@@ -115,13 +145,14 @@ class _Watch:
         slot = self._order.slot
         facts = await self._chain.observe(slot, self._versions)
         passing(CrashPoint.OBSERVED)
+        next_fee = await self._next_fee(facts)
         self._step = decide(
             slot,
             self._versions,
             facts,
             offer=self._offer,
-            next_fee=await self._next_fee(facts),
-            bump_after=self._bump_after,
+            next_fee=next_fee,
+            bump_after=self._patience if next_fee is None else self._bump_after,
             now=self._clock(),
         )
         if self._step.act is Act.HALT and await self._learnt_more():
@@ -154,7 +185,7 @@ class _Watch:
                 return Delivery(step.act, final=step.final, reason=step.reason)
             case Act.BUMP if step.fee is not None:
                 passing(CrashPoint.BUMP_DECIDED)
-                draft = await self._chain.draft(self._order.slot, step.fee)
+                draft = self._void or await self._chain.draft(self._order.slot, step.fee)
                 passing(CrashPoint.BUMP_DRAFTED)
                 return Delivery(step.act, draft=replace(draft, after=step.after), reason=step.reason)
             case Act.OFFER:
@@ -194,6 +225,9 @@ class _Watch:
             return None
         last = self._versions[-1].fee
         try:
+            if self._versions[-1].void:
+                self._void = await self._chain.void(self._order.slot, last)
+                return self._void.fee
             return self._chain.bump(self._order.slot, last, await self._chain.market(last.weight))
         except Refused:
             return None  # the market is above our cap: the versions that are out may still win
@@ -210,4 +244,10 @@ class _Watch:
 
     @property
     def _bump_after(self) -> timedelta:
+        """None of the patience is left when people asked for a bump of the last version."""
+        hastened = self._versions[-1].number <= self._order.hasten
+        return timedelta() if hastened else self._patience
+
+    @property
+    def _patience(self) -> timedelta:
         return timedelta(seconds=self._chain.network.fees.bump_after_s)

@@ -240,7 +240,7 @@ class _Desk:
             if why.code not in _SLOT_WAITS:
                 raise
             raise Refused(why.code, why.message) from why
-        return PayoutOrder(slot, draft, tuple(_shown(item) for item in open_slot.items))
+        return PayoutOrder(slot, draft, tuple(_shown(item) for item in open_slot.items), open_slot.void)
 
     async def _fee_today(self, slot: Slot) -> Fee:
         """Where the slot has its coins, only the price is asked for: a quote would choose other coins, which the wallet

@@ -5,15 +5,19 @@ from typing import Protocol
 
 from domain.payout import Draft, Item, Slot
 from domain.ports import Conclusion
+from domain.procedure import Endorsed
 
 
 @dataclass(frozen=True, slots=True)
 class PayoutOrder:
-    """All that a payout begins with: its slot, the first bytes to sign, what the signer must see of each payment."""
+    """All that a payout begins with: its slot, the first bytes to sign, what the signer must see of each payment.
+    `void`: people endorsed that it ends unpaid.
+    """
 
     slot: Slot
     draft: Draft
     items: tuple[Item, ...]
+    void: Endorsed | None = None
 
 
 class Stories(Protocol):
@@ -28,6 +32,10 @@ class Stories(Protocol):
 
     async def conclude(self, conclusion: Conclusion) -> None:
         """Tells a withdrawal how it ended. Nothing is told to one whose story is over already."""
+        ...
+
+    async def hand_over(self, slot: Slot, endorsed: Endorsed) -> None:
+        """Gives a procedure about the slot to whoever tells its story. A repeat changes nothing."""
         ...
 
     async def look_again(self, slot: Slot) -> None:

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domain.errors import Refused, Unavailable
-from domain.intent import Decision
+from domain.intent import Signed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -48,19 +48,19 @@ class Roster:
         self._stamp: tuple[int, ...] | None = None
         self._keys: Mapping[str, Ed25519PublicKey] = {}
 
-    def verify(self, decision: Decision) -> str:
+    def verify(self, word: Signed) -> str:
         """Empty when an enrolled approver really signed it, else STRANGER or BAD_SIGNATURE.
 
         Raises Unavailable ROSTER_UNREADABLE: a roster that cannot be read clears nobody and accuses nobody.
         """
         self._refresh()
-        key = self._keys.get(decision.approver)
+        key = self._keys.get(word.approver)
         if key is None:
             return "STRANGER"
-        if not _SIGNATURE.fullmatch(decision.signature):
+        if not _SIGNATURE.fullmatch(word.signature):
             return "BAD_SIGNATURE"
         try:
-            key.verify(bytes.fromhex(decision.signature), decision.statement())
+            key.verify(bytes.fromhex(word.signature), word.statement())
         except (InvalidSignature, ValueError):
             return "BAD_SIGNATURE"
         return ""

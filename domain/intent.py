@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Protocol
 
 _INTENT_LINE = b"strongroom/intent/v1\n"
 _DECISION_LINE = b"strongroom/decision/v1\n"
@@ -39,6 +40,18 @@ class Intent:
     def hash(self) -> str:
         """SHA-256 over the canonical form, 64 lower-case hex digits."""
         return hashlib.sha256(_INTENT_LINE + self.canonical()).hexdigest()
+
+
+class Signed(Protocol):
+    """Anything a named approver signed: a decision, an endorsement."""
+
+    @property
+    def approver(self) -> str: ...
+
+    @property
+    def signature(self) -> str: ...
+
+    def statement(self) -> bytes: ...
 
 
 class Ruling(StrEnum):

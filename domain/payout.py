@@ -27,6 +27,7 @@ from enum import StrEnum
 
 from domain.coin import Coin
 from domain.intent import Decision, Intent
+from domain.procedure import Endorsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Draft:
 @dataclass(frozen=True, slots=True)
 class Version:
     """A signed version: `raw` bytes (hex with 0x) whose `txid` we computed ourselves. Stored before it is first sent,
-    never deleted.
+    never deleted. `void`: it pays nobody, and takes the slot all the same.
     """
 
     slot_id: str
@@ -111,6 +112,7 @@ class Version:
     raw: str
     fee: Fee
     signed_at: datetime
+    void: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,13 @@ class Item:
 @dataclass(frozen=True, slots=True)
 class SigningOrder:
     """All that the signer is told. It believes none of it: it decodes `draft.unsigned` and recomputes everything
-    else.
+    else. `void`: the endorsed procedure that asks for a version which pays nobody.
     """
 
     slot: Slot
     draft: Draft
     items: tuple[Item, ...]
+    void: Endorsed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from typing import Protocol
 from domain.asset import Asset
 from domain.coin import BlockMark, Coin, CoinBlock, Fate
 from domain.fee import NetworkCost
-from domain.intent import Decision, Intent
+from domain.intent import Decision, Intent, Signed
 from domain.money import Amount
 from domain.network import Network
 from domain.outgoing import Outgoing
 from domain.payout import Draft, Facts, Fee, Final, Payment, SigningOrder, Slot, Version
 from domain.policy import Verdict
+from domain.procedure import Endorsed
 from domain.withdrawal import Stage, Withdrawal
 
 
@@ -71,6 +72,13 @@ class Chain(Protocol):
     def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
         """The next version's fee, enough for every node to replace `last`; None when it would pass a cap, or where no
         price replaces anything.
+        """
+        ...
+
+    async def void(self, slot: Slot, last: Fee | None) -> Draft:
+        """The bytes of a version of this slot that pays nobody, at a fee that replaces `last` (the highest signed so
+        far, None before any). Raises Refused FEE_ABOVE_CAP, and ONLY_TIME_DECIDES where no transaction takes another's
+        place.
         """
         ...
 
@@ -171,7 +179,7 @@ class Vault(Protocol):
 class Roster(Protocol):
     """Who may approve, with their public keys."""
 
-    def verify(self, decision: Decision) -> str:
+    def verify(self, word: Signed) -> str:
         """Empty when the named approver is on the roster and signed this very statement; else STRANGER or
         BAD_SIGNATURE. Raises Unavailable ROSTER_UNREADABLE: a roster nobody can read clears and accuses nobody.
         """
@@ -216,6 +224,22 @@ class DecisionNote:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcedureNote:
+    """What became of one procedure. `code` is TAKEN, or why nothing is done (ENDORSEMENTS_MISSING, EVIDENCE_CHANGED,
+    ...); `endorsers` are those whose word counted, of the `needed` different people.
+    """
+
+    hash: str
+    code: str
+    endorsers: tuple[str, ...]
+    needed: int
+
+    @property
+    def taken(self) -> bool:
+        return self.code == "TAKEN"
+
+
+@dataclass(frozen=True, slots=True)
 class Conclusion:
     """The stage a withdrawal ended in (or stands at), who or what brought it there, and the stable reason code."""
 
@@ -227,11 +251,15 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class OpenSlot:
-    """An open slot with what its payout needs to begin or go on: items for the signer, versions already stored."""
+    """An open slot with what its payout needs to begin or go on: items for the signer, versions already stored, the
+    procedure that people endorsed to void it, if they did.
+    """
 
     slot: Slot
     items: tuple["PayoutItem", ...]
     versions: tuple[Version, ...] = ()
+    void: Endorsed | None = None
+    planned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +371,12 @@ class Books(Protocol):
         """
         ...
 
-    async def resume_wallet(
-        self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime
-    ) -> None: ...
+    async def take_procedure(self, network: str, wallet: str, endorsed: Endorsed, now: datetime) -> ProcedureNote:
+        """Weighs a procedure about the wallet or one of its slots and records it with every endorsement, whatever they
+        are worth. One that is TAKEN is taken once: the same call again (same `now`) is answered as before, any other
+        with PROCEDURE_USED. A RESUME that is taken lets the wallet plan again, in the same transaction.
+        """
+        ...
 
     async def halted(self, network: str, wallet: str) -> str | None: ...
 

@@ -38,7 +38,7 @@ SENTENCE: Mapping[Stage, str] = {
     Stage.REJECTED: "An approver rejected it; the hold was returned.",
     Stage.EXPIRED: "No quorum before the deadline; the hold was returned.",
     Stage.CANCELLED: "Cancelled before it was planned; the hold was returned.",
-    Stage.FAILED: "Final on chain as failed: nothing was paid; the hold was returned and the network fee is ours.",
+    Stage.FAILED: "Final on chain, and nothing was paid (it failed there, or people voided it): the hold was returned.",
 }
 
 NEXT: Mapping[Stage, frozenset[Stage]] = {

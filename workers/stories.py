@@ -19,14 +19,15 @@ from activities.stories import PayoutOrder
 from domain.errors import Unavailable
 from domain.payout import Slot, payout_workflow_id
 from domain.ports import Conclusion
+from domain.procedure import Endorsed
 from domain.withdrawal import workflow_id
 from workflows.options import ORCHESTRATOR_QUEUE, TURN
 from workflows.payout import PayoutWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 T = TypeVar("T")
-# Signals of those who tell a slot's story: here is one (a withdrawal's workflow), and look at it again.
-PLANNED, RESUME = "planned", "resume"
+# Signals of those who tell a slot's story: here is one (a withdrawal's workflow), look at it again, do this with it.
+PLANNED, RESUME, PROCEDURE = "planned", "resume", "procedure"
 # Where the SDK's OpenTelemetry plugin puts a workflow's trace.
 _TRACE_HEADER = "_tracer-data"
 
@@ -92,12 +93,15 @@ class TemporalStories:
         except _Unknown:
             await self._make_sure_it_is_over(workflow_id(conclusion.withdrawal_id))
 
+    async def hand_over(self, slot: Slot, endorsed: Endorsed) -> None:
+        """Both who may tell the slot's story hear it; the sweep gives it to one that is begun anew."""
+        for id in _tellers(slot):
+            with suppress(_Unknown):
+                await _asked(activity.client().get_workflow_handle(id).signal(PROCEDURE, endorsed))
+
     async def look_again(self, slot: Slot) -> None:
         """Tells both who may tell the slot's story; the sweep of the wallet begins it anew where neither runs."""
-        tellers = [payout_workflow_id(slot.id)]
-        if len(slot.payments) == 1:
-            tellers.append(workflow_id(slot.payments[0].withdrawal_id))
-        for id in tellers:
+        for id in _tellers(slot):
             with suppress(_Unknown):
                 await _asked(activity.client().get_workflow_handle(id).signal(RESUME))
 
@@ -119,6 +123,12 @@ class TemporalStories:
         except RPCError as error:
             activity.logger.debug("no trace for %s: %s", withdrawal_id, error)
         return tracing.get_current()
+
+
+def _tellers(slot: Slot) -> list[str]:
+    """The workflows that may be telling the slot's story."""
+    alone = [workflow_id(slot.payments[0].withdrawal_id)] if len(slot.payments) == 1 else []
+    return [payout_workflow_id(slot.id), *alone]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The story of one hot wallet: served term after term by a single planner, until people must look at it.
 
-Names for its callers: signal `resume` (`{"reason", "actors": [...]}`), query `status`.
+Names for its callers: update `carry_out` and signal `procedure` (a procedure with its endorsements), query `status`.
+An update that is refused raises ApplicationError whose `type` is the code: ENDORSEMENTS_MISSING, SLOT_NOT_OPEN ...
 """
 
 from typing import Any
@@ -10,10 +11,17 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.letters as letters  # noqa: PLR0402 - the sandbox loads `from workflows import` anew for each run
-    from activities.books import BooksActivities, Resumption
+    from activities.books import BooksActivities, Ordered
+    from activities.failures import refusal, told
     from activities.hot_wallet import HotWalletActivities, ServeOrder
-    from workflows.options import BOOKS, serving
+    from domain.errors import Refused
+    from domain.ports import ProcedureNote
+    from domain.procedure import WHY_NOT, Endorsed, Kind
+    from workflows.options import BOOKS, serving, titled
     from workflows.state import HotWalletOrder, HotWalletStatus
+
+# The server takes summaries of 200 bytes.
+SUMMARY_MAX = 100
 
 
 @workflow.defn(name="HotWallet")
@@ -34,26 +42,45 @@ class HotWalletWorkflow:
         )
         self._last = note
         if note.halted:
-            self._detail(f"**HALTED**: {note.halted}\n\nSignal `resume` with a reason and who looked into it.")
+            self._detail(f"**HALTED**: {note.halted}\n\nTwo people endorse a RESUME once they looked into it.")
             # One given before this halt does not count in the books: the next term then finds the wallet halted still.
             await workflow.wait_condition(lambda: self._resumed)
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(HotWalletOrder(order.network, order.wallet, note))
 
-    @workflow.signal(description='Let a halted wallet go on: {"reason": "...", "actors": ["ann", "bob"]}.')
-    async def resume(self, *words: Any) -> None:
+    @workflow.update(description="Carry out a procedure about the wallet or one of its slots; answers its worth.")
+    async def carry_out(self, *words: Any) -> ProcedureNote:
         try:
-            reason, actors = letters.resumption(words)
+            note = await self._taken(letters.endorsed(words))
         except letters.Unreadable as why:
-            workflow.logger.warning("a resumption was not understood: %s", why)
-            return
-        order = Resumption(self._order.network, self._order.wallet, reason, actors, workflow.now())
-        try:
-            await workflow.execute_activity_method(BooksActivities.resume_wallet, order, **BOOKS)
+            raise told(Refused("PROCEDURE_MALFORMED", f"This is no procedure: {why}.")) from None
         except ActivityError as error:
-            workflow.logger.error("the wallet was not resumed: %s", error.cause)
+            if (refused := refusal(error)) is not None:
+                raise told(refused) from error
+            raise
+        if not note.taken:
+            raise told(Refused(note.code, WHY_NOT[note.code], endorsers=", ".join(note.endorsers), needed=note.needed))
+        return note
+
+    @workflow.signal(description='The same as a letter: {"procedure": {...}, "endorsements": [...]}.')
+    async def procedure(self, *words: Any) -> None:
+        try:
+            note = await self._taken(letters.endorsed(words))
+        except letters.Unreadable as why:
+            workflow.logger.warning("a procedure was not understood: %s", why)
+        except ActivityError as error:
+            workflow.logger.error("a procedure was not recorded: %s", error.cause)
         else:
-            self._resumed = True
+            workflow.logger.info("procedure %s: %s", note.hash, note.code)
+
+    async def _taken(self, endorsed: Endorsed) -> ProcedureNote:
+        """What the books say of the procedure; a RESUME that they took wakes the wallet."""
+        order = Ordered(self._order.network, self._order.wallet, endorsed, workflow.now())
+        asked = endorsed.procedure
+        how = titled(BOOKS, f"{asked.kind} {asked.subject}"[:SUMMARY_MAX])
+        note = await workflow.execute_activity_method(BooksActivities.take_procedure, order, **how)
+        self._resumed = self._resumed or (note.taken and asked.kind == Kind.RESUME)
+        return note
 
     @workflow.query(description="The last term's note, and why the wallet is halted if it is.")
     def status(self) -> HotWalletStatus:

@@ -5,6 +5,7 @@ cannot parse unseen, and a letter with two payloads would stop the workflow for 
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from activities.stories import PayoutOrder
 from domain.intent import Decision, Ruling
 from domain.ports import Conclusion
+from domain.procedure import ENDORSEMENTS_MAX, TEXT_CHARS_MAX, Endorsed
 from domain.withdrawal import ENDS, Stage
 
 NAME_MAX = 64
@@ -19,6 +21,7 @@ TEXT_MAX = 200
 _HASH = re.compile(r"^[0-9a-f]{64}$")
 _SIGNATURE = re.compile(r"^[0-9a-f]{128}$")
 _PLAN = TypeAdapter(PayoutOrder)
+_ENDORSED = TypeAdapter(Endorsed)
 
 
 class Unreadable(Exception):
@@ -44,13 +47,20 @@ def plea(words: Sequence[Any]) -> tuple[str, str]:
     return str(letter.get("actor") or "signal")[:NAME_MAX], str(letter.get("reason") or "")[:TEXT_MAX]
 
 
-def resumption(words: Sequence[Any]) -> tuple[str, tuple[str, ...]]:
-    """Why a halted wallet may go on, and who says so: `{"reason", "actors": [...]}`."""
-    letter = _only(words)
-    actors = letter.get("actors")
-    if not isinstance(actors, list) or not actors or not all(isinstance(a, str) and a.strip() for a in actors):
-        raise Unreadable('actors must be a list of names, such as ["ann", "bob"]')
-    return _text(letter, "reason", TEXT_MAX), tuple(actor.strip()[:NAME_MAX] for actor in actors)
+def endorsed(words: Sequence[Any]) -> Endorsed:
+    """A procedure with its endorsements: `{"procedure": {...}, "endorsements": [...]}`."""
+    try:
+        found = _ENDORSED.validate_python(_only(words))
+    except ValidationError as why:
+        raise Unreadable(f"a procedure was expected; {why.error_count()} fields are none") from None
+    texts = [*astuple(found.procedure), *(text for word in found.endorsements for text in astuple(word))]
+    if len(found.endorsements) > ENDORSEMENTS_MAX or not all(_shown(text) for text in texts):
+        raise Unreadable(f"a procedure's texts are printable and of at most {TEXT_CHARS_MAX} characters")
+    return found
+
+
+def _shown(text: str) -> bool:
+    return len(text) <= TEXT_CHARS_MAX and text.isprintable()
 
 
 def conclusion(words: Sequence[Any], withdrawal_id: str) -> Conclusion:

@@ -1,7 +1,7 @@
 """The workflow of one slot: of one that pays several withdrawals, and of one whose withdrawal's own workflow is gone.
 
 The story itself is `workflows.slot_story`. Names for its callers: signal `resume` (sent by resuming the wallet), query
-`status`.
+`status`; signal `procedure` (sent by the books: a procedure that people endorsed).
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.letters as letters  # noqa: PLR0402 - the sandbox loads `from workflows import` anew for each run
     from activities.stories import PayoutOrder
     from domain.payout import Final
     from workflows.slot_story import SlotStory
@@ -44,6 +45,13 @@ class PayoutWorkflow:
     @workflow.signal(description="The wallet was resumed: look at the slot again.")
     def resume(self, *words: Any) -> None:
         self._slot.look_again()
+
+    @workflow.signal(description="Sent by the books: a procedure about the slot, with its endorsements.")
+    def procedure(self, *words: Any) -> None:
+        try:
+            self._slot.heed(letters.endorsed(words))
+        except letters.Unreadable as why:
+            workflow.logger.warning("a procedure was not understood: %s", why)
 
     @workflow.query(description="Versions signed so far and why it stands still, if it does.")
     def status(self) -> PayoutStatus:

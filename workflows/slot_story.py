@@ -5,19 +5,22 @@ has no way to fail: it ends with proof, or it waits for people. Two tellers at o
 same bytes, delivering stands any number of attempts, and the books close a slot once.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.books import BooksActivities, Halt, Settlement
-from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
+from activities.chain import ChainActivities, DeliverOrder, RedraftOrder, VoidOrder
 from activities.failures import refusal
 from activities.signing import SigningActivities
 from activities.stories import PayoutOrder
 from domain.payout import Act, Delivery, Draft, Final, SigningOrder, Version
 from domain.ports import Conclusion
+from domain.procedure import Endorsed, Kind
 from workflows.options import BOOKS, SIGNING, on
 from workflows.state import PayoutState, PayoutStatus
 
@@ -42,20 +45,25 @@ class SlotStory:
         self._show = show
         self._teller = teller
         self._state = PayoutState()
+        self._draft = order.draft
+        if order.void is not None:
+            self.heed(order.void)
 
     async def tell(self) -> Told:
-        """From the first signature on, to the end that the books took."""
-        version = await self._signed(self._order.draft)
+        """From the first signature on, to the end that the books took. What people order is done between two steps."""
         while True:
-            delivery = await self._delivered(version)
-            if delivery.act is Act.BUMP and delivery.draft is not None:
-                version = await self._bumped(delivery.draft) or version
-            elif delivery.final is None:
-                await self._halt(delivery.reason)
-            elif isinstance(end := await self._settled(delivery.final), Told):
+            if self._state.asked:
+                await self._obey(self._state.asked.pop(0))
+            elif self._state.version is None:
+                await self._sign_first()
+            elif isinstance(end := await self._turn(self._state.version), Told):
                 return end
-            else:
-                await self._halt(end)
+
+    def heed(self, endorsed: Endorsed) -> None:
+        """A procedure that the books took. One about another slot, or heard before, changes nothing."""
+        if endorsed.procedure.subject == self._order.slot.id and endorsed not in self._state.heard:
+            self._state.heard.append(endorsed)
+            self._state.asked.append(endorsed)
 
     def look_again(self) -> None:
         """The wallet was resumed: a story that stands still goes on."""
@@ -70,26 +78,63 @@ class SlotStory:
         version = self._state.version
         return PayoutStatus(version.number if version else 0, version.txid if version else None, self._state.halted)
 
-    async def _signed(self, draft: Draft) -> Version:
+    async def _turn(self, version: Version) -> Told | None:
+        """One delivery, and what it asks for; the end of the story when it is proven."""
+        delivery = await self._delivered(version)
+        if delivery is None:
+            return None
+        if delivery.act is Act.BUMP and delivery.draft is not None:
+            await self._bumped(delivery.draft)
+        elif delivery.final is None:
+            await self._halt(delivery.reason)
+        elif isinstance(end := await self._settled(delivery.final), Told):
+            return end
+        else:
+            await self._halt(end)
+        return None
+
+    async def _sign_first(self) -> None:
         """The first version. While the signer refuses it nothing moves, and nothing behind it can: people must look.
         Afterwards it is asked for fresh bytes: those it refused may have been what was wrong.
         """
-        while True:
-            version, refused = await self._ask_signer(draft)
-            if version is not None:
-                return version
-            await self._halt(refused)
-            draft = await self._fresh(draft)
-
-    async def _fresh(self, draft: Draft) -> Draft:
-        """The same payment in bytes of today; people are asked again while there can be none."""
-        while True:
+        if self._state.refused:
             try:
-                return await self._redrafted(draft)
+                self._draft = await self._redrafted(self._draft)
             except ActivityError as error:
-                await self._halt(self._refused("redrafting", error))
+                return await self._halt(self._refused("redrafting", error))
+        version, why = await self._ask_signer(self._draft)
+        self._state.refused = version is None
+        if version is None:
+            await self._halt(why)
+        return None
 
-    async def _bumped(self, draft: Draft) -> Version | None:
+    async def _obey(self, endorsed: Endorsed) -> None:
+        """Does what people ordered; what cannot be done is said, and everything goes on as before."""
+        if endorsed.procedure.kind == Kind.SPEED_UP and self._state.version is not None:
+            self._state.hasten, self._state.may_bump = self._state.version.number, True
+        elif endorsed.procedure.kind == Kind.VOID:
+            await self._void(endorsed)
+
+    async def _void(self, endorsed: Endorsed) -> None:
+        """Has a version signed that pays nobody. An older one may still win: only the facts say which did."""
+        slot = self._order.slot
+        try:
+            step = await workflow.execute_activity_method(
+                ChainActivities.draft_void, VoidOrder(slot), **on(slot.network)
+            )
+        except ActivityError as error:
+            return self._say(f"**it cannot be voided**: {self._refused('drafting', error)}")
+        before, self._state.void = self._state.void, endorsed
+        if step.draft is None:
+            self._state.version = step.version
+            return None
+        version, refused = await self._ask_signer(step.draft)
+        if version is None:
+            self._state.void = before
+            self._say(f"**it cannot be voided**: {refused}")
+        return None
+
+    async def _bumped(self, draft: Draft) -> None:
         """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
         versions that are all dead nothing can win: people must look, and then the chain again.
         """
@@ -99,13 +144,12 @@ class SlotStory:
         elif version is None:
             self._state.may_bump = False
             await self._close_wallet(refused)
-        return version
 
     async def _ask_signer(self, draft: Draft) -> tuple[Version | None, str]:
         """(version, "") or (None, why not). Bytes that went stale on the way are drafted anew, a few times."""
         redrafts = 0
         while True:
-            order = SigningOrder(self._order.slot, draft, self._order.items)
+            order = SigningOrder(self._order.slot, draft, self._order.items, self._state.void)
             try:
                 version = await workflow.execute_activity_method(SigningActivities.sign, order, **SIGNING)
             except ActivityError as error:
@@ -125,13 +169,21 @@ class SlotStory:
         order = RedraftOrder(self._order.slot, draft)
         return await workflow.execute_activity_method(ChainActivities.redraft, order, **on(self._order.slot.network))
 
-    async def _delivered(self, version: Version) -> Delivery:
+    async def _delivered(self, version: Version) -> Delivery | None:
+        """What the delivery came to; None when people ordered something meanwhile: it is broken off, which may be done
+        at any point of it.
+        """
         self._say(f"version {version.number} is out as `{version.txid}`")
-        order = DeliverOrder(self._order.slot, version, self._state.may_bump)
+        order = DeliverOrder(self._order.slot, version, self._state.may_bump, self._state.hasten)
+        running = workflow.start_activity_method(ChainActivities.deliver, order, **on(self._order.slot.network))
+        await workflow.wait_condition(lambda: running.done() or bool(self._state.asked))
+        if not running.done():
+            running.cancel()
+            with suppress(ActivityError, asyncio.CancelledError):
+                await running
+            return None
         try:
-            return await workflow.execute_activity_method(
-                ChainActivities.deliver, order, **on(self._order.slot.network)
-            )
+            return await running
         except ActivityError as error:
             return Delivery(Act.HALT, reason=self._refused("delivering", error))
 
@@ -155,9 +207,10 @@ class SlotStory:
         """Closes the wallet and waits for people; afterwards the slot is looked at again."""
         before = self._state.resumed
         await self._close_wallet(reason)
-        self._say(f"**HALTED**: {reason}\n\nSignal `resume` to the hot wallet when it is understood.")
-        await workflow.wait_condition(lambda: self._state.resumed > before)
-        self._state = replace(self._state, halted=None, may_bump=True)
+        self._say(f"**HALTED**: {reason}\n\nResume the wallet when it is understood.")
+        await workflow.wait_condition(lambda: self._state.resumed > before or bool(self._state.asked))
+        if self._state.resumed > before:
+            self._state.halted, self._state.may_bump = None, True
 
     async def _close_wallet(self, reason: str) -> None:
         self._state.halted = reason

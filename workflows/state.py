@@ -11,6 +11,7 @@ from domain.intent import Ruling
 from domain.payout import Version
 from domain.policy import Verdict
 from domain.ports import Conclusion
+from domain.procedure import Endorsed
 from domain.withdrawal import Stage
 
 
@@ -88,6 +89,7 @@ class WithdrawalState:
     malformed: int = 0
     told: Conclusion | None = None
     plan: PayoutOrder | None = None
+    procedures: list[Endorsed] = field(default_factory=list)
     ended: Conclusion | None = None
 
     @property
@@ -102,10 +104,20 @@ class WithdrawalState:
 
 @dataclass
 class PayoutState:
+    """All that a slot's story knows. `refused`: the signer refused the first bytes; `hasten`: the number of the version
+    that people want outbid at once; `heard` and `asked`: procedures, and those not obeyed yet; `void`: the one by which
+    all further versions pay nobody.
+    """
+
     version: Version | None = None
     resumed: int = 0
     halted: str | None = None
     may_bump: bool = True
+    refused: bool = False
+    hasten: int = 0
+    heard: list[Endorsed] = field(default_factory=list)
+    asked: list[Endorsed] = field(default_factory=list)
+    void: Endorsed | None = None
 
 
 @dataclass(frozen=True, slots=True)

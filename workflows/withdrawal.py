@@ -9,7 +9,7 @@ search_attributes=attributes.for_withdrawal(...), static_summary=order.summary)`
 
 Names for its callers: updates `decide` (a Decision, answers a DecisionNote) and `cancel` (a Plea, answers a
 Conclusion); signals `approve` and `reject` (an approver's signed decision), `cancel` (a Plea), `planned` (a
-PayoutOrder), `resume` and `concluded`; query `status`.
+PayoutOrder), `procedure` (one that people endorsed), `resume` and `concluded`; query `status`.
 An update that is refused raises ApplicationError whose `type` is the code: FOUR_EYES, REPEAT, TOO_LATE, STRANGER ...
 
 Handlers only bring facts; `story` alone acts on them, one step at a time, and the books' row lock decides every race.
@@ -158,6 +158,8 @@ class WithdrawalWorkflow:
         """Tells the slot's story. What anybody says meanwhile is looked up in the books, and answered."""
         state = self._state
         self._slot = SlotStory(plan, self._detail, self._order.id)
+        for endorsed in state.procedures:
+            self._slot.heed(endorsed)
         self._show(Stage.PLANNED, "the hot wallet pays it")
         story = asyncio.create_task(self._slot.tell())
         while True:
@@ -278,6 +280,17 @@ class WithdrawalWorkflow:
     def resume(self, *words: Any) -> None:
         if self._slot is not None:
             self._slot.look_again()
+
+    @workflow.signal(description="Sent by the books: a procedure about its slot, with its endorsements.")
+    def procedure(self, *words: Any) -> None:
+        try:
+            endorsed = letters.endorsed(words)
+        except letters.Unreadable as why:
+            workflow.logger.warning("a procedure was not understood: %s", why)
+        else:
+            self._state.procedures.append(endorsed)
+            if self._slot is not None:
+                self._slot.heed(endorsed)
 
     @workflow.signal(description="Sent by settling a slot that paid several: how it ended.")
     def concluded(self, *words: Any) -> None:

@@ -2,13 +2,14 @@
 
 from adapters.store.judgement import Judgements
 from adapters.store.payouts import Payouts
+from adapters.store.procedures import Procedures
 from adapters.store.requests import Requests
 from adapters.store.settlement import Settlements
 from adapters.store.wallets import Wallets
 from domain.ports import Books
 
 
-class PostgresBooks(Requests, Judgements, Payouts, Settlements, Wallets):
+class PostgresBooks(Requests, Judgements, Payouts, Settlements, Wallets, Procedures):
     """PostgresBooks(database, catalogue, roster). Its `ledger` posts any entry."""
 
 

@@ -7,6 +7,7 @@ from adapters.store.coins import spendable
 from adapters.store.database import Connection
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
+from adapters.store.procedures import endorsed_voids
 from adapters.store.slots import (
     INPUTS,
     ITEM,
@@ -41,7 +42,7 @@ JOIN verdict v ON v.withdrawal_id = w.id JOIN payout p ON p.withdrawal_id = w.id
 WHERE s.slot_id = ANY($1) ORDER BY s.slot_id, s.line
 """  # noqa: S608 - columns of ours
 _OPEN_SLOTS = """
-SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot
+SELECT id, network, wallet, scarce, fee_cap::text, confirmations, planned_at FROM slot
 WHERE wallet_id = $1 AND state = 'OPEN' ORDER BY planned_at, length(scarce), scarce
 """
 _OPEN_NOW = "SELECT count(*) FROM slot WHERE wallet_id = $1 AND state = 'OPEN'"
@@ -119,11 +120,14 @@ class Payouts(Desk):
                 inputs[row["slot_id"]].append(coin_of(row))
             for row in await connection.fetch(VERSIONS, ids) if ids else ():
                 versions[row["slot_id"]].append(version_of(row))
+            voids = await endorsed_voids(connection, ids) if ids else {}
         return [
             OpenSlot(
                 slot=slot_of(row, [item.payment for item in items[row["id"]]], inputs[row["id"]]),
                 items=tuple(items[row["id"]]),
                 versions=tuple(versions[row["id"]]),
+                void=voids.get(row["id"]),
+                planned_at=row["planned_at"],
             )
             for row in rows
         ]

@@ -20,10 +20,10 @@ from domain.ports import Conclusion
 from domain.withdrawal import ENDS, Stage
 
 _ADD_VERSION = """
-INSERT INTO version (slot_id, number, txid, raw, fee_weight, fee_price, fee_tip, signed_at)
-VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7::text::numeric, $8)
+INSERT INTO version (slot_id, number, txid, raw, fee_weight, fee_price, fee_tip, signed_at, void)
+VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7::text::numeric, $8, $9)
 """
-_KNOWS_VERSION = "SELECT true FROM version WHERE txid = $1 AND slot_id = $2"
+_VERSION = "SELECT void FROM version WHERE txid = $1 AND slot_id = $2"
 _LAST_SAID = "SELECT said FROM sighting WHERE slot_id = $1 ORDER BY id DESC LIMIT 1"
 _CLOSE_SLOT = """
 WITH closed AS (
@@ -90,7 +90,7 @@ class Settlements(Desk):
                 if (row["txid"], row["paid"]) != (final.txid, final.paid):
                     raise Refused("SLOT_CLOSED", "This slot was closed with another proof.", slot=slot.id)
                 return [standing.conclusion for standing in standings]
-            if not await connection.fetchval(_KNOWS_VERSION, final.txid, slot.id):
+            if (void := await connection.fetchval(_VERSION, final.txid, slot.id)) is None:
                 raise Refused("VERSION_UNKNOWN", "The proof is of no version of this slot.", slot=slot.id)
             ours = await read_slot(connection, slot.id)
             moves = [settle(s.asked) if final.paid else release(s.asked) for s in standings]
@@ -103,7 +103,8 @@ class Settlements(Desk):
             if not final.paid:
                 await count_back(connection, [standing.asked.id for standing in standings])
             shares = dict(zip((p.withdrawal_id for p in ours.payments), fee_shares(final, ours.payments), strict=True))
-            await _end(connection, standings, shares, final, now)
+            reason = "" if final.paid else "VOIDED" if void else "PAYMENT_REVERTED"
+            await _end(connection, standings, shares, final, reason, now)
             return [standing.conclusion for standing in standings]
 
     async def concluded(self, withdrawal_id: str) -> Conclusion:
@@ -121,7 +122,7 @@ async def _add(connection: Connection, version: Version) -> None:
     await connection.execute(
         _ADD_VERSION,
         *(version.slot_id, version.number, version.txid, version.raw),
-        *(fee.weight, str(fee.price), str(fee.tip), version.signed_at),
+        *(fee.weight, str(fee.price), str(fee.tip), version.signed_at, version.void),
     )
 
 
@@ -131,7 +132,8 @@ async def _offered(connection: Connection, standing: Standing, version: Version,
     if standing.stage is Stage.PLANNED:
         await _first_broadcast(connection, standing, Event(now, "payout", "", detail), version.txid)
     elif standing.stage not in ENDS and not await connection.fetchval(_MENTIONED, standing.asked.id, version.txid):
-        await note(connection, standing, Event(now, "payout", "FEE_BUMPED", detail))
+        reason = "VOID_OFFERED" if version.void else "FEE_BUMPED"
+        await note(connection, standing, Event(now, "payout", reason, detail))
 
 
 async def _follow(connection: Connection, standing: Standing, seen: tuple[str, Inclusion] | None, facts: Facts) -> None:
@@ -155,7 +157,12 @@ async def _first_broadcast(connection: Connection, standing: Standing, event: Ev
 
 
 async def _end(
-    connection: Connection, standings: Sequence[Standing], shares: Mapping[str, str], final: Final, now: datetime
+    connection: Connection,
+    standings: Sequence[Standing],
+    shares: Mapping[str, str],
+    final: Final,
+    reason: str,
+    now: datetime,
 ) -> None:
     """SETTLED or FAILED, passing the stages between that nobody had recorded yet. `shares`: what each withdrawal, by
     id, bears of the slot's fee.
@@ -163,7 +170,7 @@ async def _end(
     for standing in standings:
         if standing.stage is Stage.PLANNED:
             await _first_broadcast(connection, standing, Event(now, "network", "", {"txid": final.txid}), final.txid)
-    stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, "PAYMENT_REVERTED")
+    stage = Stage.SETTLED if final.paid else Stage.FAILED
     steps = []
     for standing in standings:
         share = shares[standing.asked.id]

@@ -17,7 +17,7 @@ ITEM = """w.id, w.asset, w.amount::text, w.recipient, w.created_at, p.queued_at,
     (SELECT coalesce(json_agg(json_build_array(d.approver, d.ruling, d.intent_hash, d.signature) ORDER BY d.id), '[]')
      FROM decision d WHERE d.withdrawal_id = w.id AND d.counted AND d.ruling = 'approve')::text AS decisions"""
 VERSIONS = """
-SELECT slot_id, number, txid, raw, fee_weight, fee_price::text, fee_tip::text, signed_at FROM version
+SELECT slot_id, number, txid, raw, fee_weight, fee_price::text, fee_tip::text, signed_at, void FROM version
 WHERE slot_id = ANY($1) ORDER BY slot_id, number
 """
 INPUTS = "SELECT slot_id, outpoint, units::text FROM slot_input WHERE slot_id = ANY($1) ORDER BY slot_id, line"
@@ -97,4 +97,5 @@ def version_of(row: Mapping[str, Any]) -> Version:
         raw=row["raw"],
         fee=Fee(row["fee_weight"], int(row["fee_price"]), int(row["fee_tip"])),
         signed_at=row["signed_at"],
+        void=row["void"],
     )

@@ -61,6 +61,8 @@ APPEND_ONLY = (
     "slot_input",
     "address_event",
     "deposit_address",
+    "procedure",
+    "endorsement",
 )
 
 
@@ -392,6 +394,7 @@ version = Table(
     Column("fee_tip", UNITS, nullable=False),
     Column("signed_at", AT, nullable=False),
     Column("stored_at", AT, nullable=False, server_default=text("now()")),
+    Column("void", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("slot_id", "number"),
     CheckConstraint("length(raw) BETWEEN 1 AND 262144", name="raw"),
 )
@@ -537,6 +540,37 @@ deposit_address = Table(
     CheckConstraint("length(address) BETWEEN 1 AND 128", name="address"),
     Index(None, "address"),
     Index(None, "account"),
+)
+
+# ---------------------------------------------------------------- procedures
+# What people asked to be done about a wallet or a slot, with what it was worth; taken at most once.
+procedure = Table(
+    "procedure",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("wallet_id", ForeignKey("wallet.id"), nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rests_on", Text, nullable=False),
+    Column("asked_at", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("at", AT, nullable=False),
+    Index(None, "subject", "id"),
+    Index("uq_procedure_taken", "hash", unique=True, postgresql_where=text("code = 'TAKEN'")),
+)
+
+endorsement = Table(
+    "endorsement",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("procedure_id", ForeignKey("procedure.id"), nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("procedure_hash", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Index(None, "procedure_id"),
 )
 
 # ---------------------------------------------------------------- access

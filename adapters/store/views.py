@@ -84,6 +84,12 @@ SELECT w.network, w.address, w.next_scarce, w.halted_reason, w.read_through,
      WHERE a.code = ANY (SELECT 'hot/' || w.id || '/' || asset FROM unnest($1::text[]) AS asset))::text AS balances
 FROM wallet w ORDER BY w.id
 """
+_PROCEDURES = """
+SELECT to_char(p.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at, p.kind, p.reason, p.code,
+    (SELECT string_agg(e.approver || ' (' || e.code || ')', ', ' ORDER BY e.id)
+     FROM endorsement e WHERE e.procedure_id = p.id) AS endorsements
+FROM procedure p WHERE p.subject = $1 ORDER BY p.id LIMIT 100
+"""
 # Clients' accounts are many and the house's few: the range on the code's index passes the former by.
 _HOUSE = """
 SELECT a.code, b.units::text FROM account a JOIN balance b ON b.account_id = a.id
@@ -186,6 +192,13 @@ class PostgresViews:
             )
             for row in rows
         ]
+
+    async def procedures(self, subject: str) -> Sequence[Mapping[str, str]]:
+        """What people had done about a slot or a wallet, oldest first: when, what, why, what it was worth, and each
+        endorsement with what it was worth.
+        """
+        rows = await self._database.fetch("procedures", _PROCEDURES, _text(subject))
+        return [{name: str(value or "") for name, value in dict(row).items()} for row in rows]
 
     async def house(self) -> Mapping[str, str]:
         return {row["code"]: row["units"] for row in await self._database.fetch("house", _HOUSE)}

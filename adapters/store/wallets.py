@@ -1,7 +1,7 @@
 """Hot wallets and client accounts: opened once; a wallet is halted by a machine and resumed by people."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import datetime
 
@@ -25,7 +25,7 @@ _OPEN_WALLET = """INSERT INTO wallet (id, network, address, next_scarce) VALUES 
 _LOCK_WALLET = "SELECT id, address, next_scarce, halted_reason FROM wallet WHERE id = $1 FOR NO KEY UPDATE"
 _VERSIONS_KNOWN = "SELECT txid FROM version WHERE txid = ANY($1)"
 _READ_ON = "UPDATE wallet SET read_through = $3 WHERE id = $1 AND read_through IS NOT DISTINCT FROM $2"
-_WALLET_EVENT = "INSERT INTO wallet_event (wallet_id, what, reason, actors, at) VALUES ($1, $2, $3, $4, $5)"
+WALLET_EVENT = "INSERT INTO wallet_event (wallet_id, what, reason, actors, at) VALUES ($1, $2, $3, $4, $5)"
 
 
 def wallet_id(network: str, address: str) -> str:
@@ -41,9 +41,7 @@ async def lock_wallet(connection: Connection, network: str, address: str) -> tup
 
 
 class Wallets(Desk):
-    """`ensure_account`, `ensure_wallet`, `post_opening`, `halt_wallet`, `record_outgoing`, `resume_wallet`, `halted`
-    and `wake_ups`.
-    """
+    """`ensure_account`, `ensure_wallet`, `post_opening`, `halt_wallet`, `record_outgoing`, `halted` and `wake_ups`."""
 
     async def ensure_account(self, account: str) -> None:
         """Opens a client's accounts, one pair for every asset of the catalogue; a repeat changes nothing."""
@@ -109,23 +107,10 @@ class Wallets(Desk):
             said,
         )
         if halted is None or not known:
-            await connection.execute(_WALLET_EVENT, id_, "HALTED", said, [], now)
+            await connection.execute(WALLET_EVENT, id_, "HALTED", said, [], now)
         await connection.execute(
             "UPDATE wallet SET halted_reason = coalesce(halted_reason, $2) WHERE id = $1", id_, said
         )
-
-    async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
-        """Lets the wallet plan again, in the name of `actors`. Raises Refused ACTORS_MISSING when there are none."""
-        people = sorted({clean(actor) for actor in actors if actor.strip()})
-        if not people:
-            raise Refused("ACTORS_MISSING", "Say who resumes the wallet.")
-        async with self._database.transaction("resume_wallet") as connection:
-            _, _, halted = await lock_wallet(connection, network, wallet)
-            if halted is not None:
-                id_ = wallet_id(network, wallet)
-                await connection.execute("UPDATE wallet SET halted_reason = NULL WHERE id = $1", id_)
-                await connection.execute(_WALLET_EVENT, id_, "RESUMED", clean(reason), people, now)
-                await connection.execute("SELECT pg_notify($1, $2)", WAKE_CHANNEL, network)
 
     async def halted(self, network: str, wallet: str) -> str | None:
         """Why the wallet is halted; None when it is not. Raises Refused WALLET_UNKNOWN."""

@@ -53,6 +53,12 @@ def check_form(order: SigningOrder) -> None:
             texts += [decision.approver, decision.ruling, decision.intent_hash, decision.signature]
     for payment in order.slot.payments:
         texts += astuple(payment)
+    if order.void is not None:
+        if len(order.void.endorsements) > DECISIONS_MAX:
+            raise _malformed(f"send at most {DECISIONS_MAX} endorsements")
+        asked = order.void.procedure
+        texts += [asked.kind, asked.subject, asked.asked_at]
+        texts += [text for endorsement in order.void.endorsements for text in astuple(endorsement)]
     if not all(_is_text(text) for text in texts):
         raise _malformed(f"every field is printable text of at most {TEXT_CHARS_MAX} characters")
     if not all(_UNITS_OR_ZERO.fullmatch(number) for number in numbers):
@@ -101,6 +107,16 @@ def check_payments(order: SigningOrder, reading: Reading) -> tuple[Judged, ...]:
     return tuple(judged)
 
 
+def check_void(order: SigningOrder, reading: Reading, address: str) -> None:
+    """The bytes pay nobody: no coin leaves but the fee. Raises Refused SIGNER_VOID_PAYS, or SIGNER_VOID_BY_TIME where
+    no transaction takes another's place.
+    """
+    if reading.expires_at_ms is not None:
+        raise Refused("SIGNER_VOID_BY_TIME", "Nothing voids a version here but its expiration.")
+    if any(paid.units or paid.recipient != address for paid in reading.paid):
+        raise Refused("SIGNER_VOID_PAYS", "The bytes that should pay nobody pay somebody.")
+
+
 def check_recipient(why_not: str, payment: Payment, wallet: str) -> None:
     """Coins go to people. Raises Refused SIGNER_RECIPIENT_FORBIDDEN."""
     recipient = payment.recipient
@@ -123,7 +139,7 @@ def check_fee(order: SigningOrder, reading: Reading, network: Network, own_cap: 
     """
     caps = {f"intent {item.intent.withdrawal_id}": int(item.intent.fee_cap) for item in order.items}
     caps |= {"the signer's rules": own_cap, "the slot": int(order.slot.fee_cap)}
-    if network.fees.share_cap_percent:
+    if network.fees.share_cap_percent and order.void is None:
         native = sum(paid.units for paid in reading.paid if paid.asset.id == network.native_asset)
         caps["the share of what is paid"] = native * network.fees.share_cap_percent // 100
     source, cap = min(caps.items(), key=lambda pair: pair[1])

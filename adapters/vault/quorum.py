@@ -4,14 +4,16 @@ from typing import Protocol
 
 from adapters.vault.order import Judged
 from adapters.vault.rules import AssetRules
+from domain import procedure as procedures
 from domain.errors import Refused
-from domain.intent import Decision, Ruling
+from domain.intent import Decision, Ruling, Signed
+from domain.procedure import Endorsed, Kind
 
 
 class Signatures(Protocol):
-    """The roster as this module needs it: "" when the decision was really made by an enrolled approver."""
+    """The roster as this module needs it: "" when the word was really signed by an enrolled approver."""
 
-    def verify(self, decision: Decision) -> str: ...
+    def verify(self, word: Signed) -> str: ...
 
 
 def rejecter(judged: Judged, roster: Signatures) -> str | None:
@@ -50,6 +52,25 @@ def approved(judged: Judged, rules: AssetRules, roster: Signatures) -> bool:
             withdrawal_id=judged.item.intent.withdrawal_id,
         )
     return len(agreed) >= (needed or rules.fewest)
+
+
+def endorsers(endorsed: Endorsed, kind: Kind, subject: str, roster: Signatures) -> tuple[str, ...]:
+    """The different enrolled people who endorsed that `kind` is done with `subject`. Raises Refused
+    SIGNER_PROCEDURE_OTHER, or SIGNER_ENDORSEMENTS when they are too few.
+    """
+    asked = endorsed.procedure
+    if (asked.kind, asked.subject) != (kind, subject):
+        raise Refused("SIGNER_PROCEDURE_OTHER", "The endorsed procedure is another one, or about another slot.")
+    people = procedures.endorsers(endorsed, procedures.worths(endorsed, roster.verify))
+    if len(people) < procedures.NEEDED[kind]:
+        raise Refused(
+            "SIGNER_ENDORSEMENTS",
+            f"This takes {procedures.NEEDED[kind]} different people of the signer's own roster; {len(people)} count.",
+            needed=procedures.NEEDED[kind],
+            counted=len(people),
+            procedure=asked.hash(),
+        )
+    return tuple(people)
 
 
 def _same_person(approver: str, requester: str) -> bool:

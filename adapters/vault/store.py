@@ -21,8 +21,8 @@ from domain.payout import Fee, Version
 DAY = timedelta(hours=24)
 BUSY_WAIT_S = 5.0
 _log = logging.getLogger("strongroom.vault")
-_SCHEMA_VERSION = 2  # 0: before it was counted; 1: versions may expire; 2: coins are remembered
-_TABLES = ("slot", "withdrawal", "coin", "version", "spend", "rejection", "refusal")
+_SCHEMA_VERSION = 3  # 0: before it was counted; 1: versions may expire; 2: coins are remembered; 3: voided slots
+_TABLES = ("slot", "withdrawal", "coin", "version", "voided", "spend", "rejection", "refusal")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS slot (
     slot_id TEXT PRIMARY KEY, payload TEXT NOT NULL, intents TEXT NOT NULL, bound_at INTEGER NOT NULL) STRICT;
@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS version (
     raw TEXT NOT NULL, weight TEXT NOT NULL, price TEXT NOT NULL, tip TEXT NOT NULL, signed_at TEXT NOT NULL,
     expires_at_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (slot_id, number), UNIQUE (slot_id, weight, price, tip, expires_at_ms)) STRICT;
+CREATE TABLE IF NOT EXISTS voided (
+    slot_id TEXT PRIMARY KEY REFERENCES slot (slot_id), paying INTEGER NOT NULL, procedure TEXT NOT NULL,
+    people TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS spend (
     purse TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, units TEXT NOT NULL, meter TEXT NOT NULL,
     slot_id TEXT NOT NULL, PRIMARY KEY (purse, number)) STRICT, WITHOUT ROWID;
@@ -93,6 +96,26 @@ class Page:
                     slot_id=str(row[1]),
                 )
 
+    def coins(self, slot: str) -> frozenset[Coin]:
+        """The coins tied to the slot."""
+        rows = self._db.execute("SELECT outpoint, units FROM coin WHERE slot_id = ?", (slot,))
+        return frozenset(Coin(*row) for row in rows)
+
+    def void(self, slot: str, payload: str, procedure: str, people: Sequence[str], now: datetime) -> None:
+        """Remembers for ever that people voided the slot: what is signed for it from here on pays nobody. One that was
+        never bound is bound to that.
+        """
+        bound = (slot, payload, "{}", _micros(now))
+        self._db.execute("INSERT INTO slot VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", bound)
+        self._db.execute(
+            "INSERT INTO voided SELECT ?, count(*), ?, ?, ? FROM version WHERE slot_id = ? ON CONFLICT DO NOTHING",
+            (slot, procedure, json.dumps(list(people)), _micros(now), slot),
+        )
+
+    def voided(self, slot: str) -> bool:
+        """Whether people voided the slot."""
+        return self._db.execute("SELECT true FROM voided WHERE slot_id = ?", (slot,)).fetchone() is not None
+
     def enter(self, slot: str, withdrawal: str, intent: str, approved: bool) -> None:
         """Remembers that the withdrawal took this slot, and whether people approved it."""
         self._db.execute("INSERT INTO withdrawal VALUES (?, ?, ?, ?)", (withdrawal, intent, int(approved), slot))
@@ -105,13 +128,13 @@ class Page:
     def versions(self, slot: str) -> Sequence[Version]:
         """All versions of the slot, in the order signed."""
         rows = self._db.execute(
-            "SELECT slot_id, number, txid, raw, weight, price, tip, signed_at FROM version"
-            " WHERE slot_id = ? ORDER BY number",
+            "SELECT slot_id, number, txid, raw, weight, price, tip, signed_at, number > coalesce(paying, number)"
+            " FROM version LEFT JOIN voided USING (slot_id) WHERE slot_id = ? ORDER BY number",
             (slot,),
         )
         return [
-            Version(s, n, txid, raw, Fee(int(weight), int(price), int(tip)), datetime.fromisoformat(at))
-            for s, n, txid, raw, weight, price, tip, at in rows
+            Version(s, n, txid, raw, Fee(int(weight), int(price), int(tip)), datetime.fromisoformat(at), bool(void))
+            for s, n, txid, raw, weight, price, tip, at, void in rows
         ]
 
     def keep(self, version: Version, expires_at_ms: int = 0) -> None:

@@ -4,7 +4,7 @@ approved or what its own small limits let pass. It believes nothing else that it
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -21,7 +21,8 @@ from adapters.vault.store import Page, Store
 from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused
 from domain.network import Network
-from domain.payout import SigningOrder, Version
+from domain.payout import Fee, SigningOrder, Version
+from domain.procedure import Endorsed, Kind
 
 VERSIONS_MAX = 100  # a bump of 12.5 % goes from the floor of a price to three thousand times that in 69 steps
 _log = logging.getLogger("strongroom.vault")
@@ -86,6 +87,8 @@ class SigningVault:
         reading = family.read(order.draft.unsigned, network, self._catalogue.assets.values())
         address = family.address(key.account, network)
         orders.check_slot(order, reading, address)
+        if order.void is not None:
+            return self._judge_and_void(order, order.void, reading, now)
         judged = orders.check_payments(order, reading)
         for payment in order.slot.payments:
             why_not = family.refuse_recipient(payment.recipient, network, self._catalogue.assets.values())
@@ -95,6 +98,29 @@ class SigningVault:
         with self._store.page() as page:
             return self._next_version(page, order, reading, judged, now)
 
+    def _judge_and_void(self, order: SigningOrder, asked: Endorsed, reading: Reading, now: datetime) -> Version:
+        """A version that pays nobody, for people who endorsed it for this very slot. The slot pays no more afterwards;
+        what was signed before may still win.
+        """
+        network, family, key, rules = self._network(order.slot.network)
+        orders.check_void(order, reading, family.address(key.account, network))
+        orders.check_fee(order, reading, network, rules.network_fee_cap)
+        people = quorum.endorsers(asked, Kind.VOID, order.slot.id, self._roster)
+        slot, fee = order.slot.id, order.draft.fee
+        with self._store.page() as page:
+            page.void(slot, reading.payload, asked.procedure.hash(), people, now)
+            page.take(slot, reading.inputs)
+            if page.coins(slot) != frozenset(reading.inputs):
+                raise Refused("SIGNER_INPUTS", "A void version spends all the coins of its slot.")
+            versions = page.versions(slot)
+            known = next((version for version in versions if version.fee == fee), None)
+            if known is not None and not known.void:
+                raise Refused("SIGNER_FEE_TAKEN", "A paying version of this slot has this very fee; offer another one.")
+            if known is not None:
+                return known
+            _refuse_full(versions)
+            return _signed(page, order, family, key, len(versions) + 1, now)
+
     def _next_version(
         self, page: Page, order: SigningOrder, reading: Reading, judged: tuple[Judged, ...], now: datetime
     ) -> Version:
@@ -102,6 +128,8 @@ class SigningVault:
         slot, fee = order.slot.id, order.draft.fee
         network, family, key, rules = self._network(order.slot.network)
         intents = {j.item.intent.withdrawal_id: j.intent_hash for j in judged}
+        if page.voided(slot):
+            return _again(page.versions(slot), reading, fee)
         new = page.bind(slot, reading.payload, intents, now)
         page.take(slot, reading.inputs)
         versions = page.versions(slot)
@@ -114,8 +142,7 @@ class SigningVault:
                 return versions[-1]  # it may live, or have been paid: whoever asks must deliver it and look
             expiry.check_window(reading.expires_at_ms, network, now)
             expiry.check_dead([(v.txid, family.expires_at_ms(v.raw)) for v in versions], network, now)
-        if len(versions) >= VERSIONS_MAX:
-            raise Refused("SIGNER_VERSIONS_FULL", f"A slot has at most {VERSIONS_MAX} versions; offer one of them.")
+        _refuse_full(versions)
         self._refuse_rejected(page, judged)
         cleared = {j.intent_hash: quorum.approved(j, self._asset_rules(j), self._roster) for j in judged}
         if new:
@@ -124,11 +151,7 @@ class SigningVault:
         if not page.approved(slot):
             dearest = max((version.fee.most for version in versions), default=0)
             _spend_fee(page, order, rules, fee.most - dearest, now)
-        signed = family.sign(order.draft.unsigned, key)
-        passing(CrashPoint.SIGNED)
-        version = Version(slot, len(versions) + 1, signed.txid, signed.raw, fee, now)
-        page.keep(version, reading.expires_at_ms or 0)
-        return version
+        return _signed(page, order, family, key, len(versions) + 1, now, reading.expires_at_ms or 0)
 
     def _enter(self, page: Page, slot: str, judged: Judged, approved: bool, now: datetime) -> None:
         """Books one withdrawal onto its slot; without approvals it must fit into the rolling cap of its asset."""
@@ -181,6 +204,31 @@ class SigningVault:
                 withdrawal_id=judged.item.intent.withdrawal_id,
             )
         return rules
+
+
+def _signed(
+    page: Page, order: SigningOrder, family: Family, key: SigningKey, number: int, now: datetime, expires_at_ms: int = 0
+) -> Version:
+    """The judged bytes signed and kept."""
+    signed = family.sign(order.draft.unsigned, key)
+    passing(CrashPoint.SIGNED)
+    void = order.void is not None
+    version = Version(order.slot.id, number, signed.txid, signed.raw, order.draft.fee, now, void)
+    page.keep(version, expires_at_ms)
+    return version
+
+
+def _again(versions: Sequence[Version], reading: Reading, fee: Fee) -> Version:
+    """What was signed for a voided slot before, at this fee; nothing that pays is added to it."""
+    for version in versions:
+        if version.fee == fee or version.txid == reading.txid:
+            return version
+    raise Refused("SIGNER_SLOT_VOIDED", "People voided this slot; nothing more is paid from it.")
+
+
+def _refuse_full(versions: Sequence[Version]) -> None:
+    if len(versions) >= VERSIONS_MAX:
+        raise Refused("SIGNER_VERSIONS_FULL", f"A slot has at most {VERSIONS_MAX} versions; offer one of them.")
 
 
 def _spend_fee(page: Page, order: SigningOrder, rules: NetworkRules, units: int, now: datetime) -> None:

@@ -23,7 +23,7 @@ from api.http.door import Door, Payloads
 from api.metrics import Metrics
 from api.networks import Networks
 from domain.errors import Unavailable
-from domain.intent import Decision
+from domain.intent import Decision, Signed
 from domain.ports import Conclusion, DecisionNote
 from domain.withdrawal import withdrawal_id
 from workflows.state import Plea, WithdrawalOrder
@@ -67,7 +67,7 @@ async def _open(metrics: Metrics) -> AsyncIterator[Door]:
 class Nobody:
     """A roster without people; nobody decides here."""
 
-    def verify(self, decision: Decision) -> str:
+    def verify(self, word: Signed) -> str:
         return "STRANGER"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from adapters.catalogue import load
 from adapters.store.opening import Store, open_store
 from domain.errors import Refused, StrongroomError
-from domain.intent import Decision
+from domain.intent import Signed
 from domain.ledger import chart
 from domain.ledger.entry import entry_of
 from domain.network import Network
@@ -36,7 +36,7 @@ WINDOW_S = 30
 class Everybody:
     """A roster that takes everybody's word; nobody decides in a soak."""
 
-    def verify(self, decision: Decision) -> str:
+    def verify(self, word: Signed) -> str:
         return ""
 
 

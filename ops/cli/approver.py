@@ -32,6 +32,9 @@ from adapters.vault.keystore import read_passphrase
 from domain.errors import Refused, StrongroomError
 from domain.intent import Decision, Intent, Ruling, statement
 from domain.money import Amount
+from domain.procedure import Endorsement, Procedure
+from domain.procedure import statement as endorsement_statement
+from ops.cli import procedures
 from ops.cli.exits import Exit, exit_code
 from ops.cli.rest import Failed, Output, Rest, connect, run, show
 
@@ -65,6 +68,10 @@ class Signer:
     @property
     def public_key(self) -> str:
         return self.key.public_key().public_bytes_raw().hex()
+
+    def endorse(self, procedure: Procedure) -> Endorsement:
+        hash_ = procedure.hash()
+        return Endorsement(self.name, hash_, self.key.sign(endorsement_statement(self.name, hash_)).hex())
 
     def decide(self, intent: Intent, ruling: Ruling) -> Decision:
         hash_ = intent.hash()
@@ -157,6 +164,28 @@ def sign(  # noqa: PLR0913, PLR0917 - one argument for each option
             _ask(f"{ruling.value.capitalize()} this as {person.name}?", from_stdin=intent == "-")
         decision = asdict(person.decide(read, ruling))
         show(_post(rest, read.withdrawal_id, decision) if rest else decision, Output.JSON)
+
+    answered(work)
+
+
+@app.command()
+def endorse(
+    key_file: KeyFile,
+    procedure: Annotated[
+        str, typer.Argument(metavar="PROCEDURE.json|-", help="As `wallet resume` or `payout ...` printed it.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Read in plain words what is to be done about something that is stuck, then sign that you want it done."""
+
+    def work() -> None:
+        person = read_key(key_file, _passphrase(passphrase_file))
+        read = procedures.read(_read_file(procedure))
+        print(procedures.in_words(read), file=sys.stderr)
+        if not yes:
+            _ask(f"Endorse this as {person.name}?", from_stdin=procedure == "-")
+        show({"procedure": asdict(read), "endorsement": asdict(person.endorse(read))}, Output.JSON)
 
     answered(work)
 

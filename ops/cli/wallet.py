@@ -1,8 +1,10 @@
-"""`strongroom wallet ...`: the keys of hot wallets, on the signer's machine. No command ever shows or exports one."""
+"""`strongroom wallet ...`: the keys of hot wallets, on the signer's machine, and resuming a wallet that is halted. No
+command ever shows or exports a key.
+"""
 
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,10 +14,13 @@ from adapters.vault import keystore, keystore_file, memory_file, passphrase_file
 from adapters.vault.families import FAMILIES
 from adapters.vault.store import Store
 from domain.errors import Refused
+from domain.ports import WalletView
+from domain.procedure import Kind
+from ops.cli import procedures
 from ops.cli.approver import answered
 from ops.cli.rest import Output, show
 
-app = typer.Typer(no_args_is_help=True, help="Make hot wallets' keys on the signer's machine.")
+app = typer.Typer(no_args_is_help=True, help="Make hot wallets' keys on the signer's machine; resume a halted wallet.")
 
 # The first account of every anvil and hardhat: its key is printed in their manuals. Never for real coins.
 KNOWN_SECRET = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
@@ -84,6 +89,31 @@ def address(
     def work() -> None:
         path = keystore_path or keystore_file(home or Settings().signer_home, network)
         _tell(network, path, keystore.account_in(path), output)
+
+    answered(work)
+
+
+@app.command()
+def resume(
+    network: Annotated[str, typer.Argument(help="Whose hot wallet is halted.")],
+    reason: procedures.Reason = "",
+    endorsements: procedures.Endorsements = None,
+) -> None:
+    """Let a halted hot wallet go on: with --reason print what two people endorse, with their --endorsement do it."""
+
+    def work() -> None:
+        async def views(store: Any, client: Any) -> WalletView:
+            return procedures.wallet_on(await store.views.wallets(), network)
+
+        view = procedures.with_parts(views)
+        subject = f"{network}/{view.address.lower()}"
+        if endorsements:
+            endorsed = procedures.gathered(Kind.RESUME, subject, endorsements)
+            procedures.carry_out(network, view.address, endorsed)
+        elif view.halted is None:
+            raise Refused("NOT_HALTED", f"The hot wallet on {network} is not halted.")
+        else:
+            procedures.propose(Kind.RESUME, subject, reason, view.halted)
 
     answered(work)
 

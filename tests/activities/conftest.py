@@ -12,6 +12,7 @@ from activities.stories import PayoutOrder
 from domain.errors import Unavailable
 from domain.payout import Slot
 from domain.ports import Conclusion
+from domain.procedure import Endorsed
 from tests.workflows.world import World, make_world
 
 
@@ -22,6 +23,7 @@ class Recorder:
         self.begun: dict[str, PayoutOrder] = {}
         self.concluded: list[Conclusion] = []
         self.resumed: list[Slot] = []
+        self.handed: list[tuple[Slot, Endorsed]] = []
         self.looked_first: list[bool] = []
         self.down = 0
 
@@ -33,6 +35,10 @@ class Recorder:
     async def conclude(self, conclusion: Conclusion) -> None:
         self._reach()
         self.concluded.append(conclusion)
+
+    async def hand_over(self, slot: Slot, endorsed: Endorsed) -> None:
+        self._reach()
+        self.handed.append((slot, endorsed))
 
     async def look_again(self, slot: Slot) -> None:
         self._reach()

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.books import BooksActivities, Resumption, Settlement
+from activities.books import BooksActivities, Ordered, Settlement
 from domain.errors import Unavailable
 from domain.payout import Final
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.activities.conftest import Recorder
 from tests.activities.test_chain import planned
@@ -50,7 +51,22 @@ async def test_resuming_a_wallet_sends_its_open_slots_to_look_again(
 ) -> None:
     order = await planned(world)
     await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", datetime.now(UTC))
-    resume: Any = BooksActivities(world.books, stories).resume_wallet
-    await inside.run(resume, Resumption(ETHEREUM, world.wallet, "over", ("ann",), datetime.now(UTC)))
+    resume: Any = BooksActivities(world.books, stories).take_procedure
+    endorsed = world.endorsed(Kind.RESUME, f"{ETHEREUM}/{world.wallet}", "over")
+    await inside.run(resume, Ordered(ETHEREUM, world.wallet, endorsed, datetime.now(UTC)))
     assert world.halted() is None
     assert stories.resumed == [order.slot]
+
+
+async def test_a_procedure_about_a_slot_is_handed_to_its_teller_again_when_handing_over_failed(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    order = await planned(world)
+    take: Any = BooksActivities(world.books, stories).take_procedure
+    ordered = Ordered(ETHEREUM, world.wallet, world.endorsed(Kind.SPEED_UP, order.slot.id), datetime.now(UTC))
+    stories.down = 1
+    with pytest.raises(Unavailable):
+        await inside.run(take, ordered)
+    assert (await inside.run(take, ordered)).code == "TAKEN"
+    assert stories.handed == [(order.slot, ordered.endorsed)]
+    assert [code for _, code, _ in world.books.procedures] == ["TAKEN"], "recorded once"

@@ -10,6 +10,7 @@ from temporalio.testing import ActivityEnvironment
 import activities.hot_wallet
 from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
 from domain.errors import Unavailable, Uncertain
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.activities.conftest import Recorder
 from tests.activities.test_chain import planned
@@ -214,7 +215,8 @@ async def test_a_wallet_that_people_resumed_is_not_halted_again_by_the_same_tran
     world.model.mine(1, [world.foreign(0)])
     world.model.mine(5)
     assert (await asyncio.wait_for(running, 3)).halted is not None
-    await world.books.resume_wallet(ETHEREUM, world.wallet, "the cold wallet's own refund", ["ann"], datetime.now(UTC))
+    resume = world.endorsed(Kind.RESUME, f"{ETHEREUM}/{world.wallet}", "the cold wallet's own refund")
+    assert (await world.books.take_procedure(ETHEREUM, world.wallet, resume, datetime.now(UTC))).taken
     again, looks = serve(world, stories, inside), world.books.calls["record_outgoing"]
     await world.until(lambda: world.books.calls["record_outgoing"] > looks + 3, "some looks")
     assert (await ended(again, inside)).halted is None

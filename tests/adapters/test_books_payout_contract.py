@@ -11,6 +11,7 @@ from domain.ledger import chart
 from domain.outgoing import Outgoing
 from domain.payout import Slot
 from domain.ports import PlanRefusal
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.adapters.store.world import COIN, ETH, T0, USDT, WALLET, World, final_of, refused, version_of
 
@@ -93,8 +94,9 @@ async def test_a_halted_wallet_plans_nothing_until_people_resume_it(world: World
     assert await world.books.halted("ethereum", WALLET.lower()) == "foreign transaction 0xabc"
     refusal = await world.plan([await world.item(asked)])
     assert refusal == PlanRefusal("WALLET_HALTED", "foreign transaction 0xabc")
-    await refused("ACTORS_MISSING", lambda: world.books.resume_wallet("ethereum", WALLET, "looked", [], world.later(2)))
-    await world.books.resume_wallet("ethereum", WALLET, "looked", ["anna", "boris"], world.later(2))
+    resume = world.procedure(Kind.RESUME, f"ethereum/{WALLET.lower()}", rests_on="foreign transaction 0xabc")
+    assert (await world.take(resume, "anna")).code == "ENDORSEMENTS_MISSING"
+    assert (await world.take(resume, "anna", "boris")).taken
     assert await world.books.halted("ethereum", WALLET) is None
     await world.planned(asked)
     await refused("WALLET_UNKNOWN", lambda: world.books.halted("ethereum", "0x00"))
@@ -112,7 +114,8 @@ async def test_what_the_key_sent_is_compared_with_what_we_stored(world: World) -
     assert "0xfeed" in evidence
     assert version.txid not in evidence
     assert await world.books.halted("ethereum", WALLET) == evidence
-    await world.books.resume_wallet("ethereum", WALLET, "it was us", ["anna"], world.now)
+    resume = world.procedure(Kind.RESUME, f"ethereum/{WALLET.lower()}", "it was us", evidence)
+    assert (await world.take(resume, "anna", "boris")).taken
     assert await read("ethereum", WALLET, Outgoing(130, 140), world.now) is None, "a stranger is reported once"
 
 

@@ -19,6 +19,7 @@ from domain.errors import Refused, StrongroomError, Unavailable
 from domain.intent import Decision, Ruling
 from domain.payout import Slot
 from domain.ports import Conclusion, WithdrawalView
+from domain.procedure import Endorsed
 from domain.withdrawal import Stage, withdrawal_id, workflow_id
 from ops.bench.scratch import free_port
 from tests.api.engine import Engine
@@ -33,6 +34,8 @@ class NobodyToTell:
     """Stories of workers; nothing here pays anything."""
 
     async def conclude(self, conclusion: Conclusion) -> None: ...
+
+    async def hand_over(self, slot: Slot, endorsed: Endorsed) -> None: ...
 
     async def look_again(self, slot: Slot) -> None: ...
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from domain.procedure import Kind, Procedure
 from tests.api.house import RECIPIENT, UI, House, code_of
 
 
@@ -180,9 +181,10 @@ async def test_assets_and_networks_say_what_a_client_must_know_before_asking(hou
     await house.store.books.halt_wallet("ethereum", "0xde709f2102306220921060314715629080e2fb77", "seen", house_now())
     busy = [name for name, row in (await networks_of(house)).items() if row["busy"]]
     assert busy == ["ethereum"], "a halt on one network leaves the others alone"
-    await house.store.books.resume_wallet(
-        "ethereum", "0xde709f2102306220921060314715629080e2fb77", "looked", ["ann", "ben"], house_now()
-    )
+    wallet = "0xde709f2102306220921060314715629080e2fb77"
+    resume = Procedure(Kind.RESUME, f"ethereum/{wallet}", "looked", "seen", "now")
+    endorsed = house.people.endorse(resume, "ann", "ben")
+    assert (await house.store.books.take_procedure("ethereum", wallet, endorsed, house_now())).taken
 
 
 async def networks_of(house: House) -> dict[str, dict[str, Any]]:

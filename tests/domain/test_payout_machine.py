@@ -50,6 +50,7 @@ class Bound:
     withdrawal: int
     versions: list[Version] = field(default_factory=list)
     settled: Final | None = None
+    void: bool = False
 
 
 @dataclass
@@ -154,6 +155,23 @@ class PayoutMachine(RuleBasedStateMachine):
     def restart(self, worker: int) -> None:
         self.looks[worker], self.known[worker], self.offers[worker] = None, None, {}
 
+    @precondition(lambda self: self.bound and self.halted is None)
+    @rule(pick=PICKS)
+    def void(self, pick: int) -> None:
+        """People endorse that a slot ends without a payment: from here on nothing signed for it pays."""
+        bound = self.bound[pick % len(self.bound)]
+        if bound.settled is None:
+            bound.void = True
+            self.sign_above(bound)
+
+    @precondition(lambda self: self.bound and self.halted is None)
+    @rule(pick=PICKS)
+    def speed_up(self, pick: int) -> None:
+        """A person asks for a bump, whatever was seen or is left of the patience."""
+        bound = self.bound[pick % len(self.bound)]
+        if bound.settled is None:
+            self.sign_above(bound)
+
     # ------------------------------------------------------------ what the world does
     @rule(picks=st.lists(PICKS, max_size=4), blocks=st.integers(1, 3))
     def mine(self, picks: list[int], blocks: int) -> None:
@@ -241,11 +259,29 @@ class PayoutMachine(RuleBasedStateMachine):
         self.bound.append(Bound(slot, withdrawal))
         self.sign(self.bound[-1], Fee(25_200, 3 * GWEI, GWEI))
 
+    def sign_above(self, bound: Bound) -> None:
+        """A version that takes the place of all before it, if the caps leave room for one."""
+        market = fees.choose(fees.Market(self.chain.base_fee, self.chain.tip), 25_200, RULES, RULES.network_fee_cap)
+        fee = market and fees.bump(bound.versions[-1].fee, market, RULES, int(bound.slot.fee_cap))
+        if fee is not None:
+            self.sign(bound, fee)
+
     def sign(self, bound: Bound, fee: Fee) -> None:
-        """Stored before anybody else sees it; signing the same fee twice gives the same version."""
+        """Stored before anybody else sees it; signing the same fee twice gives the same version. The signer remembers
+        what was voided, whoever asks.
+        """
         slot, payment = bound.slot, bound.slot.payments[0]
         tx = Tx(
-            1, WALLET, int(slot.scarce), payment.asset, payment.recipient, 1000, fee.weight, fee.price, fee.tip, slot.id
+            1,
+            WALLET,
+            int(slot.scarce),
+            payment.asset,
+            WALLET if bound.void else payment.recipient,
+            0 if bound.void else 1000,
+            fee.weight,
+            fee.price,
+            fee.tip,
+            slot.id,
         )
         version = signed(payout.Draft(slot.id, tx.unsigned, fee), len(bound.versions) + 1, self.now)
         if version.txid not in {stored.txid for stored in bound.versions}:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from domain import procedure as procedures
 from domain.asset import Asset
 from domain.coin import Coin
 from domain.errors import Refused, StrongroomError, Unavailable
@@ -35,12 +36,14 @@ from domain.ports import (
     OpenSlot,
     PayoutItem,
     PlanRefusal,
+    ProcedureNote,
     Quote,
     Receipt,
     Request,
     Roster,
     WalletView,
 )
+from domain.procedure import Circumstances, Endorsed, Kind, Procedure
 from domain.withdrawal import INTERNAL, NEXT, Stage, Withdrawal, check_step
 from tests.fakes.coins import FakeCoins
 
@@ -120,6 +123,8 @@ class FakeBooks:
         self.entries: dict[str, Entry] = {}
         self.balances: Counter[Account] = Counter()
         self.facts: list[Facts] = []
+        self.procedures: list[tuple[Procedure, str, datetime]] = []
+        self.taken: list[Endorsed] = []
         self.calls: Counter[str] = Counter()
         self.failures: dict[str, list[StrongroomError]] = defaultdict(list)
         self.lost_answers: Counter[str] = Counter()
@@ -376,6 +381,7 @@ class FakeBooks:
                 slot,
                 tuple(self._item(self._row(payment.withdrawal_id)) for payment in slot.payments),
                 tuple(self._versions[slot.id]),
+                next((e for e in self.taken if (e.procedure.kind, e.procedure.subject) == ("VOID", slot.id)), None),
             )
             for slot in self._open(network, wallet)
         ]
@@ -422,7 +428,9 @@ class FakeBooks:
                 move = entries.settle(row.withdrawal) if final.paid else entries.release(row.withdrawal)
                 self._post(move.entry)
                 row.txid, row.network_fee = final.txid, share
-                stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, "PAYMENT_REVERTED")
+                void = any(version.void for version in self._versions[slot.id] if version.txid == final.txid)
+                unpaid = "VOIDED" if void else "PAYMENT_REVERTED"
+                stage, reason = (Stage.SETTLED, "") if final.paid else (Stage.FAILED, unpaid)
                 self._step(row, stage, "network", reason)
             self._post(entries.close(known, native, final))
             self._slots[slot.id] = (known, final)
@@ -457,14 +465,28 @@ class FakeBooks:
             kept.read_through = outgoing.through
         return self._leave("record_outgoing", evidence)
 
-    async def resume_wallet(self, network: str, wallet: str, reason: str, actors: Sequence[str], now: datetime) -> None:
-        self._enter("resume_wallet")
-        if not actors:
-            raise Refused("ACTORS_MISSING", "Say who resumes the wallet.")
-        kept = self._wallet(network, wallet)
-        if kept.halted is not None:
-            kept.halted = None
-            kept.events.append(("RESUMED", f"{reason} ({', '.join(actors)})"))
+    async def take_procedure(self, network: str, wallet: str, endorsed: Endorsed, now: datetime) -> ProcedureNote:
+        self._enter("take_procedure")
+        kept, asked = self._wallet(network, wallet), endorsed.procedure
+        worth = procedures.worths(endorsed, self._roster.verify)
+        people = procedures.endorsers(endorsed, worth)
+        taken_at = next((at for one, code, at in self.procedures if code == "TAKEN" and one == asked), None)
+        circumstances = Circumstances(
+            f"{network}/{wallet.lower()}",
+            frozenset(slot.id for slot in self._open(network, wallet)),
+            kept.halted,
+            self._networks[network].window_s > 0,
+            taken_at is not None,
+        )
+        code = "TAKEN" if taken_at == now else procedures.code(endorsed, worth, circumstances)
+        if taken_at != now:
+            self.procedures.append((asked, code, now))
+            self.taken += [endorsed] if code == "TAKEN" else []
+            if code == "TAKEN" and asked.kind == Kind.RESUME:
+                kept.halted = None
+                kept.events.append(("RESUMED", f"{asked.reason} ({', '.join(people)})"))
+        note = ProcedureNote(asked.hash(), code, tuple(people), procedures.needed(asked) or 0)
+        return self._leave("take_procedure", note)
 
     async def halted(self, network: str, wallet: str) -> str | None:
         self._enter("halted")

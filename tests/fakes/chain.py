@@ -61,7 +61,7 @@ class Tx:
 def signed(draft: Draft, number: int, at: datetime | None = None) -> Version:
     """The signer of this network: the same draft always gives the same bytes."""
     tx = Tx.read(draft.unsigned)
-    return Version(draft.slot_id, number, tx.txid, tx.raw, draft.fee, at or datetime.now(UTC))
+    return Version(draft.slot_id, number, tx.txid, tx.raw, draft.fee, at or datetime.now(UTC), tx.amount == 0)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ class ModelChain:
         if succeeded and not mute:
             balances[source] -= tx.amount
             balances[target] = balances.get(target, 0) + (tx.amount * 9 // 10 if strayed else tx.amount)
-        return Outcome(tx, succeeded, succeeded and not mute and not strayed, succeeded and strayed, cost)
+        moved = succeeded and not mute and not strayed and tx.amount > 0
+        return Outcome(tx, succeeded, moved, succeeded and strayed, cost)
 
     def _gas(self, asset_id: str) -> int:
         return NATIVE_GAS if self.assets[asset_id].native else TOKEN_GAS
@@ -308,6 +309,17 @@ class FakeChain:
 
     def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
         return fees.bump(last, market, self.network.fees, int(slot.fee_cap))
+
+    async def void(self, slot: Slot, last: Fee | None) -> Draft:
+        fee: Fee | None = await self.market(fees.with_margin(NATIVE_GAS))
+        if fee is not None and last is not None:
+            fee = fees.bump(replace(last, weight=fee.weight), fee, self.network.fees, int(slot.fee_cap))
+        if fee is None:
+            raise Refused("FEE_ABOVE_CAP", "Nothing within its cap replaces this slot's versions.", slot=slot.id)
+        native, nonce = self.network.native_asset, int(slot.scarce)
+        price = (fee.weight, fee.price, fee.tip)
+        tx = Tx(self.network.chain_id, slot.wallet, nonce, native, slot.wallet, 0, *price, slot.id)
+        return Draft(slot.id, tx.unsigned, fee)
 
     async def broadcast(self, version: Version) -> None:
         if self.faults.strikes("down"):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from domain.errors import Refused, StrongroomError
 from domain.payout import Payment, SigningOrder, Version, slot_id
+from domain.procedure import Endorsed
 
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 _TOY_SIGNATURE = "5163"  # what the fake chain's nodes take for a signature
@@ -26,6 +27,7 @@ class FakeVault:
         self._clock = clock
         self._payments: dict[str, tuple[Payment, ...]] = {}
         self._slots: dict[str, str] = {}
+        self._voided: set[str] = set()
         self._versions: dict[str, list[Version]] = {}
         self.failures: list[StrongroomError] = []
         self.orders: list[SigningOrder] = []
@@ -42,15 +44,28 @@ class FakeVault:
             raise Refused("SIGNER_SLOT_ID", "The slot's id must be derived from its network, wallet and number.")
         if draft.fee.most > int(slot.fee_cap):
             raise Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than the slot allows; offer less.")
-        self._bind(order)
         versions = self._versions.setdefault(slot.id, [])
         known = next((v for v in versions if v.fee == draft.fee), None)
+        if order.void is not None:
+            self._void(order.void, slot.id)
+        elif slot.id not in self._voided:
+            self._bind(order)
+        elif known is None:
+            raise Refused("SIGNER_SLOT_VOIDED", "People voided this slot; nothing more is paid from it.")
         if known is not None:
             return known
         raw = draft.unsigned + _TOY_SIGNATURE
         txid = "0x" + hashlib.sha256(raw.encode()).hexdigest()
-        versions.append(Version(slot.id, len(versions) + 1, txid, raw, draft.fee, self._clock()))
+        void = order.void is not None
+        versions.append(Version(slot.id, len(versions) + 1, txid, raw, draft.fee, self._clock(), void))
         return versions[-1]
+
+    def _void(self, endorsed: Endorsed, slot: str) -> None:
+        """Two names are enough here; whose signatures they are, the real signer judges."""
+        asked, people = endorsed.procedure, {word.approver for word in endorsed.endorsements}
+        if (asked.kind, asked.subject) != ("VOID", slot) or len(people) < 2:
+            raise Refused("SIGNER_ENDORSEMENTS", "Two different people must endorse this very procedure.")
+        self._voided.add(slot)
 
     def _bind(self, order: SigningOrder) -> None:
         slot = order.slot

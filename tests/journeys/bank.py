@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from adapters.settings import Settings
 from adapters.store.opening import Store
 from adapters.wiring import connect_temporal, open_store
 from domain.payout import hot_wallet_workflow_id
+from domain.procedure import Endorsed, Kind, Procedure
 from domain.withdrawal import ENDS, Stage
+from ops.cli.approver import read_key
 from ops.demo.door import Answer, Door
 from ops.demo.node import TronNode
 from ops.devnet.household import Household
@@ -100,9 +103,13 @@ class Bank:
         return await self.store.books.halted("tron", self.wallet)
 
     async def resume(self, reason: str) -> None:
-        """Signals the hot wallet's story, which waits for people once it knows of its halt."""
+        """Two people endorse that the halted wallet goes on."""
+        rests_on = await self.halted() or ""
+        asked = Procedure(Kind.RESUME, f"tron/{self.wallet.lower()}", reason, rests_on, datetime.now(UTC).isoformat())
+        household = Household(self.stack.settings.state_dir)
+        words = tuple(read_key(household.approver_key(name)).endorse(asked) for name in ("ann", "ben"))
         handle = self.temporal.get_workflow_handle(hot_wallet_workflow_id("tron", self.wallet))
-        await handle.signal("resume", {"reason": reason, "actors": ["ann", "ben"]})
+        await handle.execute_update("carry_out", Endorsed(asked, words))
 
     def said(self, part: str) -> str:
         """What a part of the installation has logged."""

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 import activities.hot_wallet
 from domain.errors import Refused
 from domain.intent import Ruling
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.workflows.conftest import temporal
 from tests.workflows.world import USDT, World, make_world
@@ -83,8 +85,8 @@ async def together_halted(world: World, env: WorkflowEnvironment) -> dict[str, H
         await _several(world)
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         await world.payout(0).cancel()
-        hot_wallet = await world.serve()
-        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.serve()
+        await world.resume("the roster is mended")
         await world.payout(0).result()
     return {"payout-several-halted": world.payout(0)}
 
@@ -234,12 +236,30 @@ async def halted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         run = (await hot_wallet.describe()).run_id
         withdrawal = await world.withdraw("25")
         await world.until(lambda: _stands_still(hot_wallet), "the wallet's story at a halt")
-        await hot_wallet.signal("resume", "please")
-        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann", "bob"]})
+        await hot_wallet.signal("procedure", "please")
+        await world.resume("the roster is mended")
         await withdrawal.result()
         first = world.client.get_workflow_handle(hot_wallet.id, run_id=run)
         await world.until(lambda: _continued(first), "the next term")
     return {"hot-wallet-halted": first, "withdrawal-signer-refused": withdrawal}
+
+
+@path(slow=True)
+async def hastened_and_voided(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    network = world.model.network
+    world.model.network = replace(network, fees=replace(network.fees, bump_after_s=3600))
+    slot = f"{network.id}/{world.wallet.lower()}/0"
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        await hot_wallet.signal("procedure", world.endorsed(Kind.SPEED_UP, slot, people=["ann"]))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "a second version")
+        await world.carry_out(world.endorsed(Kind.VOID, slot))
+        await world.until(lambda: len(set(world.chain.sent)) == 3, "one that pays nobody")
+        world.model.mine(3)
+        await withdrawal.result()
+    return {"withdrawal-voided": withdrawal}
 
 
 @path()
@@ -256,7 +276,7 @@ async def redrafted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]
 async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     world.chain.faults.black_holes = 10**6
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         withdrawal = await world.withdraw("25")
         await world.until(lambda: bool(world.chain.sent), "the first bytes out")
         world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
@@ -264,7 +284,7 @@ async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Han
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         world.model.base_fee *= 2
         world.chain.faults.black_holes = 0
-        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.resume("the roster is mended")
         await world.until(lambda: bool(world.model.pool), "the second version in the pool")
         world.model.mine(3)
         await withdrawal.result()
@@ -275,10 +295,10 @@ async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Han
 async def settling_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         withdrawal = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
-        await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
+        await world.resume("entry mended")
         await withdrawal.result()
     return {"withdrawal-settling-refused": withdrawal}
 

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from domain.errors import Refused
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
 from domain.ledger import chart
 from domain.withdrawal import Stage
 from tests.workflows.world import ETHER, ETHEREUM, USDT, World
@@ -82,11 +84,12 @@ async def test_a_halted_wallet_plans_nothing_and_says_why(world: World) -> None:
         await world.until(lambda: _says(world, "HALTED"), "the halt in the details")
         assert world.stage(id) is Stage.QUEUED
         assert (await hot_wallet.query(HotWalletWorkflow.status)).halted == "drill"
-        world.books.failures["resume_wallet"] = [Refused("ACTORS_MISSING", "Say who resumes the wallet.")]
-        await hot_wallet.signal("resume", {"reason": "nobody looked", "actors": ["-"]})
-        await world.until(lambda: not world.books.failures["resume_wallet"], "the refusal")
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await world.resume("nobody else looked", "ann")
+        assert "Too few different people" in str(refused.value.cause)
         assert world.halted() == "drill"
-        await hot_wallet.signal("resume", {"reason": "drill over", "actors": ["ann"]})
+        assert world.halted() == "drill"
+        await world.resume("drill over")
         assert (await handle.result()).stage is Stage.SETTLED
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 import activities.hot_wallet
 from activities.chain import DeliverOrder
 from domain.errors import Refused, Unavailable, Uncertain
-from domain.payout import Delivery, Draft, Fee, Slot
+from domain.payout import Delivery, Draft, Fee, Slot, hot_wallet_workflow_id
 from domain.ports import Conclusion
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.fakes.chain import Tx
 from tests.workflows.world import ETHEREUM, USDT, World
@@ -88,11 +89,11 @@ async def test_a_redraft_that_is_refused_halts_the_wallet_and_ends_no_story(slow
     world.chain.draft = dearer  # type: ignore[method-assign]
     world.vault.failures = [Refused("SIGNER_DRAFT_STALE", "The bytes expired before they were signed.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "a halt")
         assert "FEE_ABOVE_CAP" in str(world.halted())
-        await hot_wallet.signal("resume", {"reason": "looked", "actors": ["ann"]})
+        await world.resume("looked")
         await world.until(lambda: bool(world.chain.sent), "the bytes out")
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
@@ -103,7 +104,7 @@ async def test_beside_dead_versions_a_refused_signature_halts_until_people_looke
     world = slow_world
     world.chain.faults.black_holes = 10**6
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: bool(world.chain.sent), "the first bytes out")
         world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
@@ -112,7 +113,7 @@ async def test_beside_dead_versions_a_refused_signature_halts_until_people_looke
         assert "SIGNER_QUORUM" in str(world.halted())
         world.model.base_fee *= 2
         world.chain.faults.black_holes = 0
-        await hot_wallet.signal("resume", {"reason": "the roster is mended", "actors": ["ann"]})
+        await world.resume("the roster is mended")
         await world.until(lambda: len(world.vault.orders) == 3, "the order in the dead one's place")
         assert len(world.vault.orders[-1].draft.after) == 1, "the signer is told which version is dead"
         await world.until(lambda: bool(world.model.pool), "the second version in the pool")
@@ -203,8 +204,8 @@ async def test_a_strangers_transaction_on_our_nonce_halts_until_people_resume(sl
         await world.stands_at(id, Stage.QUEUED)
         assert "the key is used elsewhere" in str(world.halted())
         del world.model.pool["stranger"]
-        await hot_wallet.signal("resume", "just do it")
-        await hot_wallet.signal("resume", {"reason": "the key is safe", "actors": ["ann", "bob"]})
+        await hot_wallet.signal("procedure", "just do it")
+        await world.resume("the key is safe")
         await world.stands_at(id, Stage.BROADCAST)
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
@@ -239,12 +240,12 @@ def _events(world: World) -> list[tuple[str, str]]:
 async def test_a_signer_that_refuses_halts_the_wallet_and_signs_after_people_looked(world: World) -> None:
     world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert "SIGNER_QUORUM" in str(world.halted())
         assert not world.chain.sent
-        await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
+        await world.resume("roster mended")
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
 
@@ -261,10 +262,10 @@ async def test_after_people_looked_the_signer_gets_fresh_bytes_not_the_ones_it_r
     world.chain.draft = poisoned_at_first  # type: ignore[method-assign]
     world.vault.failures = [Refused("SIGNER_PAYMENT_MISMATCH", "The amount in the bytes is not the slot's.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
-        await hot_wallet.signal("resume", {"reason": "the node was replaced", "actors": ["ann"]})
+        await world.resume("the node was replaced")
         assert (await handle.result()).stage is Stage.SETTLED
     first, second = world.vault.orders
     assert first.draft != second.draft
@@ -286,11 +287,11 @@ async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still
 async def test_an_end_that_the_books_refuse_halts_and_is_settled_after_people_looked(world: World) -> None:
     world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
     async with world.at_work():
-        hot_wallet = await world.serve()
+        await world.serve()
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert "ENTRY_CONFLICT" in str(world.halted())
-        await hot_wallet.signal("resume", {"reason": "entry mended", "actors": ["ann"]})
+        await world.resume("entry mended")
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
     world.assert_books_agree()
@@ -389,8 +390,8 @@ async def test_a_slot_that_pays_several_goes_on_when_its_halted_wallet_is_resume
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         assert (await world.payout(0).query(PayoutWorkflow.status)).halted == world.halted()
         await world.payout(0).cancel()
-        hot_wallet = await world.serve()
-        await hot_wallet.signal("resume", {"reason": "roster mended", "actors": ["ann"]})
+        await world.serve()
+        await world.resume("roster mended")
         assert {(await handle.result()).stage for handle in handles} == {Stage.SETTLED}
     assert world.arrived() == 2 * COINS
 
@@ -483,3 +484,145 @@ async def test_a_story_at_a_halt_ends_when_another_teller_settled_its_slot_and_n
         end = await handle.result()
     assert (end.stage, end.txid) == (Stage.SETTLED, world.chain.sent[0])
     assert world.arrived() == COINS
+
+
+# ---------------------------------------------------------------- what people order
+def patient(world: World) -> None:
+    """Nothing is bumped by itself during a test."""
+    network = world.model.network
+    world.model.network = replace(network, fees=replace(network.fees, bump_after_s=3600))
+
+
+def slot_of(world: World, scarce: int = 0) -> str:
+    return f"{ETHEREUM}/{world.wallet.lower()}/{scarce}"
+
+
+async def test_one_person_has_a_fee_raised_now_and_once(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        note = await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
+        assert (note.code, note.endorsers) == ("TAKEN", ("ann",))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version", seconds=5)
+        await asyncio.sleep(0.5)
+        first, second = await world.books.versions(slot_of(world))
+        assert second.fee.price > first.fee.price
+        world.model.mine(3)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.txid) == (Stage.SETTLED, second.txid)
+    assert len(world.vault.orders) == 2, "asked once, bumped once"
+    assert world.arrived() == COINS
+    world.assert_books_agree()
+
+
+async def test_speeding_up_stays_within_the_caps_and_is_done_when_they_allow_it(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        await sent(world)
+        world.model.base_fee = 10**15
+        await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
+        looks = world.books.calls["versions"] + len(world.chain.sent)
+        await asyncio.sleep(1)
+        assert len(await world.books.versions(slot_of(world))) == 1
+        assert world.books.calls["versions"] + len(world.chain.sent) < looks + 3, "nobody is pestered meanwhile"
+        world.model.base_fee = 10**9
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version", seconds=5)
+    assert world.arrived() == 0
+
+
+async def test_a_stranger_speeds_nothing_up(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        await sent(world)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["mallory"]))
+        await world.client.get_workflow_handle(hot_wallet_workflow_id(ETHEREUM, world.wallet)).signal("procedure", {})
+        await asyncio.sleep(0.5)
+        assert len(await world.books.versions(slot_of(world))) == 1
+    assert [code for _, code, _ in world.books.procedures] == ["ENDORSEMENTS_MISSING"]
+
+
+async def test_two_people_void_a_stuck_payment_and_its_money_goes_back(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await world.carry_out(world.endorsed(Kind.VOID, slot_of(world), people=["ann"]))
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        world.model.mine(3)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.reason) == (Stage.FAILED, "VOIDED")
+    assert world.arrived() == 0
+    assert world.available() == 10_000 * 10**6
+    assert world.held() == 0
+    world.assert_books_agree()
+
+
+async def test_an_older_version_may_still_win_over_the_one_that_pays_nobody(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        first, second = await world.books.versions(slot_of(world))
+        assert (first.void, second.void) == (False, True)
+        world.model.mine(1, extra=[Tx.read(first.raw)])
+        world.model.mine(2)
+        conclusion = await handle.result()
+    assert (conclusion.stage, conclusion.txid) == (Stage.SETTLED, first.txid)
+    assert world.arrived() == COINS
+    world.assert_books_agree()
+
+
+async def test_what_voids_is_bumped_too_and_never_turns_into_a_payment(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["cyd"]))
+        await world.until(lambda: len(set(world.chain.sent)) == 3, "a dearer one", seconds=5)
+        assert [version.void for version in await world.books.versions(slot_of(world))] == [False, True, True]
+        world.model.mine(3)
+        assert (await handle.result()).reason == "VOIDED"
+    assert world.arrived() == 0
+    world.assert_books_agree()
+
+
+async def test_a_payment_that_the_signer_refuses_is_voided_while_the_wallet_is_halted(slow_world: World) -> None:
+    world = slow_world
+    world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
+    async with world.at_work():
+        await world.serve()
+        handle = await world.withdraw("25")
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(set(world.chain.sent)) == 1, "the version that pays nobody", seconds=5)
+        world.model.mine(3)
+        assert (await handle.result()).reason == "VOIDED"
+        assert world.halted() is not None, "the wallet is resumed by people, not by this"
+    assert world.arrived() == 0
+
+
+async def test_whoever_takes_a_story_up_goes_on_voiding_it(slow_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = slow_world
+    patient(world)
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 0.2)
+    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0.2)
+    async with world.at_work():
+        id, handle = await sent(world)
+        await handle.terminate("somebody was in a hurry")
+        void = world.endorsed(Kind.VOID, slot_of(world))
+        assert (await world.books.take_procedure(ETHEREUM, world.wallet, void, datetime.now(UTC))).taken
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=10)
+        world.model.mine(3)
+        await world.stands_at(id, Stage.FAILED)
+    assert world.row(id).reason == "VOIDED"
+    assert world.arrived() == 0

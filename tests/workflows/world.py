@@ -26,7 +26,8 @@ from domain.intent import Decision, Ruling
 from domain.ledger import chart
 from domain.money import Amount
 from domain.payout import Facts, Item, SigningOrder, Slot, Version, decide, hot_wallet_workflow_id, payout_workflow_id
-from domain.ports import Conclusion, Request
+from domain.ports import Conclusion, ProcedureNote, Request
+from domain.procedure import Endorsed, Kind, Procedure
 from domain.withdrawal import Stage, Withdrawal, withdrawal_id, workflow_id
 from tests.fakes.books import FakeBooks, Row
 from tests.fakes.chain import FakeChain, ModelChain, Tx, signed
@@ -146,6 +147,20 @@ class World:
         verdict = self.row(id).verdict
         assert verdict is not None
         return self.people.decision(name, ruling, verdict.intent_hash)
+
+    def endorsed(self, kind: Kind, subject: str, reason: str = "looked into", people: Sequence[str] = ()) -> Endorsed:
+        """A procedure as things stand, with the word of `people` (of ann and bob unless named)."""
+        rests_on = (self.halted() or "") if kind is Kind.RESUME else ""
+        asked = Procedure(kind, subject, reason, rests_on, datetime.now(UTC).isoformat())
+        return self.people.endorse(asked, *(people or ("ann", "bob")))
+
+    async def resume(self, reason: str = "looked into", *people: str) -> ProcedureNote:
+        """Has people resume the halted wallet."""
+        return await self.carry_out(self.endorsed(Kind.RESUME, f"{ETHEREUM}/{self.wallet.lower()}", reason, people))
+
+    async def carry_out(self, endorsed: Endorsed) -> ProcedureNote:
+        handle = self.client.get_workflow_handle(hot_wallet_workflow_id(ETHEREUM, self.wallet))
+        return await handle.execute_update("carry_out", endorsed, result_type=ProcedureNote)
 
     async def pay_together(self, *ids: str) -> Slot:
         """One slot for all of these queued withdrawals, and its story begun, as a wallet does that pays in batches."""

@@ -100,6 +100,14 @@ class BitcoinChain:
         evicted = self._lookout.evicted(slot.id)
         return markets.bump(slot, last, market.price, self._step, evicted, self._network.fees)
 
+    async def void(self, slot: Slot, last: Fee | None) -> Draft:
+        """All the slot's coins come back to the wallet as one."""
+        market, evicted = await self._priced(), self._lookout.evicted(slot.id)
+        what = markets.void(slot, last, market, evicted, self._network.fees)
+        if what is None:
+            raise Refused("FEE_ABOVE_CAP", "Nothing within its cap replaces this slot's versions.", slot=slot.id)
+        return await asyncio.to_thread(tx.draft, slot, what, await self._previous_of(slot.inputs))
+
     async def broadcast(self, version: Version) -> None:
         """The nodes' own guard against a fee by mistake is always set: twice our cap, for change left to the fee."""
         most = min(Decimal(2 * self._network.fees.price_cap * 1000) / 10**8, Decimal(1))

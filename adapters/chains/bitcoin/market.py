@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.chains.bitcoin import tx
+from adapters.chains.bitcoin.address import script_of
 from adapters.chains.bitcoin.rpc import Call, sats
 from adapters.chains.nodes import Answer, NodeSaysNo
 from domain.network import FeeRules
@@ -63,3 +64,18 @@ def bump(slot: Slot, last: Fee, market: int, step: int, evicted: int, rules: Fee
     enough = after.paid >= pushed_out + step * last.weight
     within = max(after.paid, after.fee.most) <= tx.most(slot.payments, rules, int(slot.fee_cap))
     return after.fee if enough and within else None
+
+
+def void(slot: Slot, last: Fee | None, market: Market, evicted: int, rules: FeeRules) -> tx.Plan | None:
+    """What gives all coins of `slot` back to its wallet and takes the place of `last` (which paid no more than it
+    offered) and of what was built on that. None when that passes a cap or is more than the coins hold.
+    """
+    own = tx.vbytes(len(slot.inputs), [script_of(slot.wallet)])
+    price = market.price
+    if last is not None:
+        pushed_out = last.most + evicted
+        price = max(price, last.price + market.step, -(-pushed_out // own) + market.step)
+    what = tx.plan(slot.inputs, (), slot.wallet, Fee(own, price, 0))
+    if what is None or not what.change or price > rules.price_cap or what.fee.most > int(slot.fee_cap):
+        return None
+    return what

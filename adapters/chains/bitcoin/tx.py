@@ -143,7 +143,8 @@ def draft(slot: Slot, what: Plan, previous: Mapping[str, bytes]) -> Draft:
 
 def judge_delivery(slot: Slot, found: RawTransaction) -> tuple[bool, bool, int]:
     """(delivered, strayed, base units of fee) of a transaction that spends the slot's coins: delivered when it pays
-    exactly what was ordered, beside change to the wallet itself; strayed when it pays anything else.
+    exactly what was ordered, beside change to the wallet itself; strayed when it pays anything else. One that gives all
+    coins back to the wallet is neither: it voids the slot.
     """
     own, rest = script_of(slot.wallet), list(found.pays)
     missing = 0
@@ -156,7 +157,8 @@ def judge_delivery(slot: Slot, found: RawTransaction) -> tuple[bool, bool, int]:
     foreign = [line for line in rest if line[1] != own]
     same_coins = set(found.spends) == {coin.outpoint for coin in slot.inputs}
     delivered = not missing and not foreign and same_coins
-    return delivered, not delivered, max(0, units_of(slot.inputs) - sum(units for units, _ in found.pays))
+    void = missing == len(slot.payments) and not foreign and same_coins
+    return delivered, not delivered and not void, max(0, units_of(slot.inputs) - sum(units for units, _ in found.pays))
 
 
 def outpoint(text: str) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from adapters.chains.evm import address, replies, tx
 from adapters.chains.evm.look import Lookout
@@ -75,6 +76,18 @@ class EvmChain:
 
     def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
         return fees.bump(last, market, self._network.fees, int(slot.fee_cap))
+
+    async def void(self, slot: Slot, last: Fee | None) -> Draft:
+        """No coins from the wallet to itself, under the same nonce."""
+        what = tx.nothing(slot.wallet)
+        history, estimate = await self._nodes.ask(_fee_history(), Call("eth_estimateGas", (what.rpc(slot.wallet),)))
+        fee: Fee | None = self._chosen(history, self._with_margin(_quantity(estimate)))
+        if fee is not None and last is not None:
+            rules = replace(self._network.fees, gas_bump_percent=0)
+            fee = fees.bump(replace(last, weight=fee.weight), fee, rules, int(slot.fee_cap))
+        if fee is None or fee.most > int(slot.fee_cap):
+            raise Refused("FEE_ABOVE_CAP", "Nothing within its cap replaces this slot's versions.", slot=slot.id)
+        return tx.drafted(slot, fee, self._network.chain_id, what)
 
     async def broadcast(self, version: Version) -> None:
         answers = await self._nodes.tell(Call("eth_sendRawTransaction", (version.raw,)), BROADCAST_GRACE_S)

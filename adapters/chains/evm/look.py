@@ -6,11 +6,12 @@ never like a stranger's. A receipt counts when its block is canonical by its has
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from adapters.chains.evm.receipts import Expected, expected, number, read_inclusion
 from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo
+from adapters.chains.evm.tx import is_void
 from adapters.chains.nodes import Answer, NodeSilent, Shared, why_silent
 from domain.asset import Asset
 from domain.errors import Unavailable
@@ -70,7 +71,7 @@ class Lookout:
         pulse = await self._pulse(slot.wallet)
         final_block = pulse.final_block(slot.confirmations, self._by_tag(slot))
         used, complete = await self._used(pulse, slot, final_block)
-        views = await self._views(pulse, slot, [version.txid for version in versions])
+        views = await self._views(pulse, slot, versions)
         if None in views:
             used = complete = False
         sightings = tuple(self._sighting(version.txid, [v for v in views if v], final_block) for version in versions)
@@ -111,11 +112,12 @@ class Lookout:
         counts = pulse.pinned[final_block]
         return all(count is not None and count > nonce for count in counts), None not in counts
 
-    async def _views(self, pulse: Pulse, slot: Slot, txids: Sequence[str]) -> list[View | None]:
+    async def _views(self, pulse: Pulse, slot: Slot, versions: Sequence[Version]) -> list[View | None]:
         """What each node says of the versions, in the order of the nodes; None for one that did not answer."""
-        if not txids:
+        if not versions:
             return []
-        effect = expected(slot, self._assets)
+        paying, txids = expected(slot, self._assets), [version.txid for version in versions]
+        effects = {version.txid: replace(paying, void=is_void(version.raw, slot.wallet)) for version in versions}
         guesses = {self._seen[txid] for txid in txids if txid in self._seen}
         if any(count is not None and count > int(slot.scarce) for count in pulse.latest):
             guesses.add(pulse.head)
@@ -125,7 +127,7 @@ class Lookout:
             *(Call("eth_getTransactionByHash", (txid,)) for txid in txids),
             *_headers(heights),
         )
-        views = [_view(answers, txids, heights, effect) for answers in first]
+        views = [_view(answers, txids, heights, effects) for answers in first]
         if all(view is None for view in views):
             raise why_silent(first)
         claimed = {claim.block for view in views if view for claim in view.claims.values()}
@@ -195,7 +197,7 @@ def _headers(heights: Sequence[int]) -> list[Call]:
 
 
 def _view(
-    answers: list[Answer] | NodeSilent, txids: Sequence[str], heights: Sequence[int], effect: Expected
+    answers: list[Answer] | NodeSilent, txids: Sequence[str], heights: Sequence[int], effects: Mapping[str, Expected]
 ) -> View | None:
     if isinstance(answers, NodeSilent) or any(isinstance(answer, NodeSaysNo) for answer in answers):
         return None
@@ -203,7 +205,7 @@ def _view(
     receipts = zip(txids, answers[:count], strict=True)
     transactions = zip(txids, answers[count : 2 * count], strict=True)
     try:
-        claims = {txid: read_inclusion(receipt, effect) for txid, receipt in receipts if receipt is not None}
+        claims = {txid: read_inclusion(receipt, effects[txid]) for txid, receipt in receipts if receipt is not None}
         known = frozenset(txid for txid, transaction in transactions if transaction is not None)
         return View(claims, known, _hashes(answers[2 * count :], heights))
     except (KeyError, TypeError, ValueError):

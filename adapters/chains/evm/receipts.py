@@ -14,13 +14,14 @@ TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523
 @dataclass(frozen=True, slots=True)
 class Expected:
     """The effect a slot is paid for. `contract` is None for the native coin, whose transfer leaves no log: there the
-    signed bytes themselves name recipient and value, so success is delivery.
+    signed bytes themselves name recipient and value, so success is delivery. `void`: they pay nobody.
     """
 
     contract: bytes | None
     wallet: bytes
     recipient: bytes
     amount: int
+    void: bool = False
 
 
 def expected(slot: Slot, assets: Mapping[str, Asset]) -> Expected:
@@ -42,7 +43,8 @@ def read_inclusion(receipt: Mapping[str, Any], effect: Expected) -> Inclusion:
     """
     succeeded = number(receipt["status"]) == 1
     moves = _moves(receipt, effect) if succeeded and effect.contract is not None else []
-    delivered = succeeded and (effect.contract is None or (effect.recipient, effect.amount) in moves)
+    arrived = effect.contract is None or (effect.recipient, effect.amount) in moves
+    delivered = succeeded and arrived and not effect.void
     cost = number(receipt["gasUsed"]) * number(receipt["effectiveGasPrice"]) + number(receipt.get("l1Fee") or "0x0")
     return Inclusion(
         block=number(receipt["blockNumber"]),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import rlp.codec
+import rlp.exceptions
 
 from domain.asset import Asset
 from domain.errors import Refused
@@ -43,6 +44,20 @@ def payload(payments: tuple[Payment, ...], assets: Mapping[str, Asset]) -> Paylo
     return Payload(bytes_of(asset.contract), 0, TRANSFER + _word(recipient) + amount.to_bytes(32, "big"))
 
 
+def nothing(wallet: str) -> Payload:
+    """What takes a nonce and pays nobody: no coins, from the wallet to itself."""
+    return Payload(bytes_of(wallet), 0, b"")
+
+
+def is_void(raw: str, wallet: str) -> bool:
+    """Whether signed bytes do nothing but take their nonce."""
+    try:
+        fields = rlp.codec.decode(bytes_of(raw)[len(TYPE_2) :])  # type: ignore[no-untyped-call]
+        return tuple(fields[5:8]) == (bytes_of(wallet), b"", b"")
+    except (rlp.exceptions.DecodingError, ValueError, IndexError, TypeError):
+        return False
+
+
 def balance_query(address: str) -> str:
     """The data of `balanceOf(address)`, hex."""
     return hex_of(BALANCE_OF + _word(bytes_of(address)))
@@ -52,7 +67,11 @@ def draft(slot: Slot, fee: Fee, chain_id: int, assets: Mapping[str, Asset]) -> D
     """The unsigned transaction of `slot` at `fee`: what is hashed to be signed, type byte included."""
     if fee.tip > fee.price or fee.most > int(slot.fee_cap):
         raise Refused("FEE_ABOVE_CAP", "The fee passes the cap of its slot.", slot=slot.id)
-    what = payload(slot.payments, assets)
+    return drafted(slot, fee, chain_id, payload(slot.payments, assets))
+
+
+def drafted(slot: Slot, fee: Fee, chain_id: int, what: Payload) -> Draft:
+    """The unsigned transaction that does `what` in `slot`."""
     fields = [chain_id, int(slot.scarce), fee.tip, fee.price, fee.weight, what.to, what.value, what.data]
     no_access_list: list[bytes] = []
     return Draft(slot.id, hex_of(TYPE_2 + _encode([*fields, no_access_list])), fee)

@@ -108,6 +108,10 @@ class TronChain:
     def bump(self, slot: Slot, last: Fee, market: Fee) -> Fee | None:
         return None
 
+    async def void(self, slot: Slot, last: Fee | None) -> Draft:
+        """No transaction here takes another's place: a version ends by its time alone."""
+        raise Refused("ONLY_TIME_DECIDES", "Nothing voids a version here but its expiration.", slot=slot.id)
+
     async def broadcast(self, version: Version) -> None:
         call = Call("wallet/broadcasthex", {"transaction": version.raw.removeprefix("0x")})
         answers = await self._nodes.tell(call, CALL_TIMEOUT_S)  # a refusal comes as an answer too: hear all of them

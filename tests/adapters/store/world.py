@@ -24,10 +24,12 @@ from domain.ports import (
     DepositAddresses,
     PayoutItem,
     PlanRefusal,
+    ProcedureNote,
     Receipt,
     Request,
     WalletView,
 )
+from domain.procedure import Kind, Procedure
 from domain.withdrawal import Withdrawal, withdrawal_id
 from tests.fakes.books import FakeBooks
 from tests.fakes.people import People
@@ -128,6 +130,15 @@ class World:
         stored = await self.books.begin_delivery(version, self.later(2))
         assert version in stored
         return version
+
+    def procedure(self, kind: Kind, subject: str, reason: str = "looked into", rests_on: str = "") -> Procedure:
+        return Procedure(kind, subject, reason, rests_on, f"{next(self.numbers)}")
+
+    async def take(self, procedure: Procedure, *people: str, after_s: float = 5) -> ProcedureNote:
+        """What the books make of the procedure with the word of these people."""
+        endorsed = self.people.endorse(procedure, *people)
+        note: ProcedureNote = await self.books.take_procedure("ethereum", WALLET, endorsed, self.later(after_s))
+        return note
 
     def facts(self, version: Version, block: int | None, at: float = 3, used: bool = False) -> Facts:
         found = Inclusion(block, f"0xb{block}", True, True, "21000") if block is not None else None

@@ -1,0 +1,200 @@
+"""What people do about a payment that is stuck, over a whole running installation, and parts that are told to stop
+while one is being paid: every withdrawal is paid exactly once or its money goes back, by the node's own count.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from eth_utils.address import to_checksum_address
+
+from domain.withdrawal import Stage
+from ops.demo.node import TRANSFER_TOPIC
+from ops.devnet.household import Household
+from workers.registry import KINDS
+
+ROOT = Path(__file__).resolve().parents[2]
+PORT_BASE = 21500
+PATIENCE_S = 60
+LEAVES_WITHIN_S = 15.0  # ten seconds to finish what it has, and what an interpreter takes to end on a busy machine
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass
+class House:
+    """An installation that serves Ethereum alone, and what its people do at the command line."""
+
+    environment: dict[str, str]
+    folder: Path
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    # ------------------------------------------------------------ commands
+    def run(self, *words: object, code: int = 0, key: str = "") -> str:
+        environment = self.environment | ({"STRONGROOM_API_KEY": self.people.keys()[key]} if key else {})
+        done = subprocess.run(
+            [sys.executable, "-m", "ops", *map(str, words)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S * 2,
+            check=False,
+        )
+        assert done.returncode == code, f"strongroom {' '.join(map(str, words))}: {done.returncode}\n{done.stderr}"
+        return done.stdout
+
+    def told(self, *words: object, key: str = "") -> Any:
+        return json.loads(self.run(*words, "-o", "json", key=key))
+
+    @property
+    def people(self) -> Household:
+        return Household(Path(self.environment["STRONGROOM_STATE_DIR"]))
+
+    def endorsed(self, procedure: str, *names: str) -> list[str]:
+        """The options that hand over what these people endorsed."""
+        asked = self.folder / f"procedure-{next(self.numbers)}.json"
+        asked.write_text(procedure)
+        words = []
+        for name in names:
+            path = asked.with_suffix(f".{name}")
+            key_file = self.people.approver_key(name)
+            path.write_text(self.run("approver", "endorse", asked, "--key-file", key_file, "--yes"))
+            words += ["--endorsement", str(path)]
+        return words
+
+    def pid(self, part: str) -> int:
+        return int(self.told("status")["parts"][part]["pid"])
+
+    # ------------------------------------------------------------ withdrawals
+    def ask(self, recipient: str) -> str:
+        words = ("--network", "ethereum", "--asset", "USDT", "--amount", "25", "--to", recipient)
+        ref = f"emergency-{next(self.numbers)}"
+        return str(self.told("withdrawal", "request", *words, "--ref", ref, key="alice")["id"])
+
+    def view(self, id: str) -> Any:
+        return self.told("withdrawal", "show", id, key="alice")
+
+    def at(self, id: str, stage: Stage) -> Any:
+        self.until(lambda: self.view(id)["stage"] == stage, f"{id} at {stage}")
+        return self.view(id)
+
+    def slot(self, id: str) -> Any:
+        """The open slot that pays the withdrawal."""
+        return next(row for row in self.told("payout", "list")["items"] if id in row["withdrawals"])
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < until, f"never came: {what}"
+            time.sleep(0.2)
+
+    # ------------------------------------------------------------ the node
+    def node(self, body: dict[str, Any], path: str = "") -> Any:
+        url = f"http://127.0.0.1:{PORT_BASE + 4}{path}"
+        request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+        with urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)
+
+    def control(self, **order: Any) -> None:
+        self.node(order, "/_ctl")
+
+    def transfers_to(self, recipient: str) -> int:
+        topics = [TRANSFER_TOPIC, None, "0x" + recipient[2:].lower().rjust(64, "0")]
+        wanted = {"fromBlock": "0x0", "toBlock": "latest", "topics": topics}
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [wanted]}
+        return len(self.node(asked)["result"])
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("emergency")
+    foreign = ("STRONGROOM_", "TEMPORAL_", "OTEL_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+        "STRONGROOM_STATE_DIR": str(folder / "state"),
+        "STRONGROOM_PORT_BASE": str(PORT_BASE),
+        "STRONGROOM_NETWORKS": "ethereum",
+    }
+    house = House(environment, folder)
+    try:
+        house.run("up", "--detach")
+        yield house
+    finally:
+        house.run("down")
+
+
+@pytest.fixture
+def house(installation: House) -> Iterator[House]:
+    """No blocks are made until a test says so: what is sent is stuck."""
+    installation.control(reset=True, hold_blocks=True)
+    yield installation
+    installation.control(reset=True)
+
+
+def somebody() -> str:
+    return to_checksum_address(secrets.token_bytes(20))
+
+
+def test_a_stuck_payment_is_sped_up_by_one_person_and_paid_once(house: House) -> None:
+    recipient = somebody()
+    id = house.ask(recipient)
+    house.at(id, Stage.BROADCAST)
+    row = house.slot(id)
+    words = house.endorsed(house.run("payout", "speed-up", row["slot"], "--reason", "the client waits"), "ann")
+    house.run("payout", "speed-up", row["slot"], *words)
+    house.until(lambda: house.slot(id)["versions"] > row["versions"], "another version")
+    shown = house.told("payout", "show", row["slot"])["procedures"]
+    assert [(one["kind"], one["code"]) for one in shown] == [("SPEED_UP", "TAKEN")]
+    house.control(reset=True)
+    assert house.at(id, Stage.SETTLED)["txid"]
+    assert house.transfers_to(recipient) == 1
+
+
+def test_a_stuck_payment_is_voided_by_two_people_and_never_paid(house: House) -> None:
+    recipient = somebody()
+    id = house.ask(recipient)
+    house.at(id, Stage.BROADCAST)
+    slot = house.slot(id)["slot"]
+    procedure = house.run("payout", "void", slot, "--reason", "the client asked for it")
+    house.run("payout", "void", slot, *house.endorsed(procedure, "ann"), code=4)
+    house.run("payout", "void", slot, *house.endorsed(procedure, "ann", "ben"))
+    house.until(
+        lambda: any("pays nobody" in line for line in house.told("payout", "show", slot)["bytes"]), "the void version"
+    )
+    house.control(reset=True)
+    assert house.at(id, Stage.FAILED)["reason"] == "VOIDED"
+    assert house.transfers_to(recipient) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_that_is_told_to_stop_hands_over_what_it_has(house: House, kind: str) -> None:
+    recipient = somebody()
+    id = house.ask(recipient)
+    house.at(id, Stage.BROADCAST)
+    pid, began = house.pid(kind), time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    house.until(lambda: not _lives(pid), f"the end of {kind}")
+    assert time.monotonic() - began < LEAVES_WITHIN_S
+    house.until(lambda: house.told("status")["parts"][kind]["life"] == "ready", f"{kind} back")
+    house.control(reset=True)
+    house.at(id, Stage.SETTLED)
+    assert house.transfers_to(recipient) == 1
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
