@@ -25,7 +25,7 @@ from ops.devnet.household import Household
 from workers.registry import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT_BASE = 21500
+PORT_BASE = 19850
 PATIENCE_S = 60
 LEAVES_WITHIN_S = 15.0  # ten seconds to finish what it has, and what an interpreter takes to end on a busy machine
 
