@@ -256,6 +256,8 @@ class _Desk:
         begun: list[asyncio.Task[None]] = []
         try:
             for batch in await self._closed(now):
+                if activity.is_worker_shutdown():
+                    break  # what is begun is finished, nothing is begun anew
                 try:
                     order = await self._planned_slot(batch)
                 except _Full:

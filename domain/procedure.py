@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+TEXT_CHARS_MAX = 500
+ENDORSEMENTS_MAX = 16
 _PROCEDURE_LINE = b"strongroom/procedure/v1\n"
 _ENDORSEMENT_LINE = b"strongroom/endorsement/v1\n"
 
@@ -105,10 +107,6 @@ def endorsers(endorsed: Endorsed, worth: Iterable[str]) -> list[str]:
 def needed(procedure: Procedure) -> int | None:
     """How many different people this procedure takes; None for a kind that does not exist."""
     return NEEDED[Kind(procedure.kind)] if procedure.kind in set(Kind) else None
-
-
-TEXT_CHARS_MAX = 500
-ENDORSEMENTS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)

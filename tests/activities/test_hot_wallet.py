@@ -239,3 +239,22 @@ async def test_a_term_ends_by_itself_and_a_part_that_is_down_is_named(
     assert note.halted is None
     assert timedelta(seconds=1) < datetime.now(UTC) - before < timedelta(seconds=3)
     assert any("STORE_UNAVAILABLE" in str(beat.get("waits_for")) for beat in beats)
+
+
+async def test_a_server_that_is_told_to_leave_finishes_what_it_began_and_plans_no_more(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    for _ in range(4):
+        await queued(world)
+    plan = world.books.plan_slot
+
+    async def plans_and_is_told_to_leave(*given: Any) -> Any:
+        slot = await plan(*given)
+        inside.worker_shutdown()
+        return slot
+
+    world.books.plan_slot = plans_and_is_told_to_leave  # type: ignore[method-assign]
+    note = await asyncio.wait_for(serve(world, stories, inside), 3)
+    assert note.planned == 1
+    assert len(stories.begun) == 1, "the slot that was planned has its story"
+    assert [row.stage for row in world.books.rows.values()].count(Stage.QUEUED) == 3

@@ -375,6 +375,53 @@ async def test_an_older_version_may_win_after_all(replacing: World) -> None:
     assert the_inclusion(facts, two) is None
 
 
+@pytest.mark.parametrize("asset", ["coin", "token"])
+async def test_a_version_that_pays_nobody_takes_the_place_of_those_that_do(
+    replacing_anywhere: World, asset: str
+) -> None:
+    world = replacing_anywhere
+    latest, _ = await world.chain.next_scarce(world.wallet)
+    slot = world.slot(latest, getattr(world, asset), UNITS)
+    one = await sent(world, slot)
+    two = world.sign(await world.chain.void(slot, one.fee), 2)
+    await world.chain.broadcast(two)
+    three = world.sign(await world.chain.void(slot, two.fee), 3)
+    await world.chain.broadcast(three)
+    assert three.fee.price > two.fee.price
+    await world.mine(world.depth)
+    facts = await world.chain.observe(slot, [one, two, three])
+    assert facts.used
+    seen = the_inclusion(facts, three)
+    assert seen is not None
+    assert (seen.succeeded, seen.delivered, seen.strayed) == (True, False, False)
+    assert (await world.chain.balance(world.coin, slot.payments[0].recipient)).units == 0
+    assert (await world.chain.balance(world.token, slot.payments[0].recipient)).units == 0
+
+
+async def test_a_slot_nothing_was_signed_for_is_voided_at_the_market_s_price(replacing: World) -> None:
+    slot = await first_slot(replacing)
+    only = replacing.sign(await replacing.chain.void(slot, None), 1)
+    await replacing.chain.broadcast(only)
+    await replacing.mine(replacing.depth)
+    facts = await replacing.chain.observe(slot, [only])
+    seen = the_inclusion(facts, only)
+    assert facts.used
+    assert seen is not None
+    assert not seen.delivered
+
+
+async def test_nothing_above_the_slot_s_cap_voids_it(replacing: World) -> None:
+    slot = await first_slot(replacing)
+    one = await signed(replacing, slot)
+    with pytest.raises(Refused, match="FEE_ABOVE_CAP"):
+        await replacing.chain.void(replace(slot, fee_cap=str(one.fee.most // 10)), one.fee)
+
+
+async def test_where_only_time_decides_nothing_voids_a_slot(timed: TimedWorld) -> None:
+    with pytest.raises(Refused, match="ONLY_TIME_DECIDES"):
+        await timed.chain.void(await first_slot(timed), None)
+
+
 async def test_too_small_a_raise_is_called_underpriced(replacing: World) -> None:
     slot = await first_slot(replacing)
     one = await sent(replacing, slot)

@@ -79,7 +79,7 @@ async def test_what_is_in_hand_is_finished_before_it_leaves(env: WorkflowEnviron
 
 def test_every_activity_of_an_object_is_hosted() -> None:
     names = {method.__name__ for method in activities_of(BooksActivities)}
-    assert {"judge", "settle", "concluded", "resume_wallet"} <= names
+    assert {"judge", "settle", "concluded", "take_procedure"} <= names
     assert not any(name.startswith("_") for name in names)
 
 
