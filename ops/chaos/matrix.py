@@ -69,7 +69,10 @@ def completed(report: Mapping[str, Any], again: Mapping[str, Any]) -> Mapping[st
     faults = [*report["faults"], *again["faults"]]
     seconds = round(report["seconds"] + again["seconds"], 1)
     clean = not faults and all(word == "once" for word in cells.values())
-    replayed = sorted({*report.get("played_again", ()), *again["cells"]})
+    replayed = {
+        **{name: report["cells"].get(name, "not-played") for name in again["cells"]},
+        **report.get("played_again", {}),
+    }
     return {**report, "seconds": seconds, "cells": cells, "faults": faults, "clean": clean, "played_again": replayed}
 
 

@@ -29,7 +29,7 @@ def matrix_page(report: Mapping[str, Any], storms: Sequence[Mapping[str, Any]] =
     on = report.get("date", datetime.now(UTC).date().isoformat())
     told = f"{on}, {ran}: {good} of {len(cells)} cells are `once`, in {report['seconds']:.0f} s."
     if replayed := report.get("played_again"):
-        told += f" Played again, because the fault did not strike in time: {', '.join(replayed)}."
+        told += " Played again: " + ", ".join(f"`{name}` (`{word}` before)" for name, word in replayed.items()) + "."
     columns = [f"{family}, {fault}" for family in families for fault in Fault]
     lines = [HEAD, told, "", *(f"- *{fault}*: {SENTENCE[fault]}" for fault in Fault), ""]
     lines += [f"| step | process | {' | '.join(columns)} |", f"| --- | --- |{' --- |' * len(columns)}"]
@@ -55,7 +55,7 @@ def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
     if not storms:
         return []
     heads = ("seed", "minutes", "networks", "withdrawals", "kills", "reorgs", "faults", "paid twice", "lost", "stuck")
-    more = ("recovery p50 / max", "simple sender paid twice", "most for one")
+    more = ("at work again p50 / max (after the restart)", "simple sender paid twice", "most for one")
     lines = [STORMS, "", f"| {' | '.join((*heads, *more))} |", f"|{' --- |' * len((*heads, *more))}"]
     for storm in storms:
         rows, recovered = storm.get("naive", {}).get("by_network", {}).values(), storm.get("seconds_to_recover")
@@ -67,8 +67,13 @@ def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
             *(storm["seed"], f"{storm['minutes']:g}", len(storm["networks"]), storm["withdrawals"]["asked"]),
             *(storm[kind]["total"] for kind in ("kills", "reorgs", "faults_made")),
             *(storm["paid_twice"], storm["lost"], storm["stuck"]),
-            f"{recovered['p50']:g} / {recovered['max']:g} s" if recovered else "–",
+            _recovery(recovered) if recovered else "–",
             *(", ".join(f"{family} {count}" for family, count in sorted(twice.items())) or "–", most or "–"),
         )
         lines.append(f"| {' | '.join(map(str, row))} |")
     return lines
+
+
+def _recovery(figures: Mapping[str, Any]) -> str:
+    """From the kill until work was done again, and the longest that it took once the part answered again."""
+    return f"{figures['p50']:g} / {figures['max']:g} s ({figures['after_restart_max']:g} s)"

@@ -83,7 +83,7 @@ def matrix(
     points: Annotated[str, typer.Option(help="Crash points, separated by commas, or `all`.")] = "all",
     fault: Annotated[str, typer.Option(help="clean, reorg, lost-reply, separated by commas, or `all`.")] = "all",
     seed: Seed = None,
-    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 3,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="Installations side by side, 40 ports apart.")] = 6,
     write: Annotated[Path | None, typer.Option(help="Write the page of the whole matrix to this file.")] = None,
     again: Annotated[
         Path | None,

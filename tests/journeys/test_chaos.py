@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT_BASE = 19700
+PORT_BASE = 20040
 NETWORKS = "ethereum,tron,bitcoin"
 MINUTES = float(os.environ.get("STRONGROOM_CHAOS_MINUTES", "1"))
 REST_S = 420  # start, what is still under way at the end, and the evidence

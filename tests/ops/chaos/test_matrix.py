@@ -35,6 +35,6 @@ def test_what_is_played_again_completes_a_report_and_forgets_no_fault() -> None:
     again = {"cells": {"b": "once"}, "faults": [], "seconds": 1.5, "clean": True, "seed": 4}
     whole = completed(before, again)
     assert (whole["clean"], whole["seed"], whole["seconds"]) == (True, 3, 6.5)
-    assert (whole["cells"], whole["played_again"]) == ({"a": "once", "b": "once"}, ["b"])
+    assert (whole["cells"], whole["played_again"]) == ({"a": "once", "b": "once"}, {"b": "no-lost-reply"})
     assert not completed({**before, "faults": ["wd_1: paid twice"]}, again)["clean"]
     assert not completed(before, {**again, "cells": {"b": "stuck"}})["clean"]
