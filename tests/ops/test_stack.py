@@ -60,7 +60,8 @@ async def test_every_part_comes_back_after_kill_9(stack: Stack) -> None:
 
 async def test_a_part_is_exchanged_for_another_one_of_its_name(stack: Stack, settings: Settings) -> None:
     before = stack.parts["node_proxy"]["pid"]
-    await stack.exchange(replace(rows.row("node_proxy").build(settings), env={"STRONGROOM_LOG_LEVEL": "DEBUG"}))
+    proxy = {row.name: row for row in rows.rows(settings)}["node_proxy"].build(settings)
+    await stack.exchange(replace(proxy, env={"STRONGROOM_LOG_LEVEL": "DEBUG"}))
     await stack.wait_ready(timeout_s=20)
     after = stack.parts["node_proxy"]["pid"]
     assert after != before

@@ -19,12 +19,12 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
 from adapters.catalogue import FOLDER, Catalogue, load
+from adapters.chains.tron.adapter import open_tron
 from adapters.chains.tron.address import text_of
 from adapters.vault.keystore import SigningKey
 from adapters.vault.rules import load_rules
 from adapters.vault.store import Store
 from adapters.vault.vault import SigningVault
-from adapters.wiring import open_chain
 from domain.errors import Refused, Unavailable
 from domain.ledger import chart
 from domain.payout import Act, Delivery, Draft, Final, Item, SigningOrder, Slot, Version
@@ -77,7 +77,7 @@ class House:
         """By the signer; it is asked again and bytes that went stale are drafted anew, as the payout's story does."""
         if draft is None:
             draft = await self.chain.draft(slot, await self.chain.quote(slot.payments, self.wallet))
-        for _ in range(20):
+        for _ in range(60):
             try:
                 return await self.vault.sign(SigningOrder(slot, draft, items))
             except Unavailable:
@@ -156,7 +156,9 @@ async def opened(local: LocalTron, home: Path, names: tuple[str, ...] = ("a",)) 
     vault = signer(catalogue, key, people, home)
     urls = [f"{local.full}/{name}" for name in names]
     try:
-        async with open_chain(catalogue.networks["tron"], catalogue.assets, urls, [wallet]) as chain:
+        # Forks and skipped slots took time from the future: now is what the node says.
+        network = catalogue.networks["tron"]
+        async with open_tron(network, catalogue.assets, urls, [wallet], None, local.now) as chain:
             yield House(local, catalogue, books, vault, chain, wallet, local.control()["head"])
     finally:
         vault.close()
