@@ -84,6 +84,7 @@ class WithdrawalState:
     quorum: bool = False
     heard: int = 0
     hearing: set[int] = field(default_factory=set)
+    last_letter: datetime | None = None
     pleas: list[Asked] = field(default_factory=list)
     letters: int = 0
     malformed: int = 0

@@ -18,7 +18,7 @@ Handlers only bring facts; `story` alone acts on them, one step at a time, and t
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -326,7 +326,7 @@ class WithdrawalWorkflow:
 
     async def _heard(self, decision: Decision, source: str) -> DecisionNote:
         """Has the books weigh a decision as of now, and takes in what it changed."""
-        state, at = self._state, workflow.now()
+        state, at = self._state, self._moment()
         state.heard += 1
         mine = state.heard
         state.hearing.add(mine)
@@ -351,11 +351,20 @@ class WithdrawalWorkflow:
         self._state.malformed += 1
         if not self._may_speak():
             return
-        noise = Noise(self._order.id, f"signal {source}", why, workflow.now())
+        noise = Noise(self._order.id, f"signal {source}", why, self._moment())
         try:
             await workflow.execute_activity_method(BooksActivities.record_malformed, noise, **BOOKS)
         except ActivityError as error:
             workflow.logger.error("a letter was not recorded: %s", error.cause)
+
+    def _moment(self) -> datetime:
+        """When a letter came. No two share an instant: by it the books tell a second letter from a retry of the first,
+        and one workflow task may bring several.
+        """
+        now, last = workflow.now(), self._state.last_letter
+        moment = now if last is None or last < now else last + timedelta(microseconds=1)
+        self._state.last_letter = moment
+        return moment
 
     def _may_speak(self) -> bool:
         self._state.letters += 1

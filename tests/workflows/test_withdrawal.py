@@ -175,10 +175,22 @@ async def test_the_same_people_change_nothing_by_signal_but_are_recorded(world: 
         for name in ("carol", "eve", "ann", "ann"):
             await handle.signal("approve", world.letter(name, id))
             await handle.signal("reject", world.letter("eve", id, Ruling.REJECT))
-        await world.until(lambda: world.books.calls["record_decision"] == 8, "all eight letters in the books")
+        await world.until(lambda: len(world.row(id).notes) == 8, "all eight letters in the books")
     assert world.stage(id) is Stage.REFERRED
     worth = {(note.approver, note.code) for note in world.row(id).notes}
     assert worth == {("carol", "FOUR_EYES"), ("eve", "STRANGER"), ("ann", "COUNTED"), ("ann", "REPEAT")}
+
+
+async def test_letters_that_arrive_at_one_instant_are_each_recorded(world: World) -> None:
+    async with world.at_work("orchestrator", "books"):
+        id, handle = await referred(world)
+    for _ in range(3):
+        await handle.signal("approve", world.letter("ann", id))
+        await handle.signal("approve", "noise")
+    async with world.at_work("orchestrator", "books"):
+        await world.until(lambda: len(world.row(id).notes) + len(world.row(id).malformed) == 6, "six letters")
+    assert [note.code for note in world.row(id).notes] == ["COUNTED", "REPEAT", "REPEAT"]
+    assert len(world.row(id).malformed) == 3
 
 
 async def test_letters_that_are_none_are_recorded_and_change_nothing(world: World) -> None:
