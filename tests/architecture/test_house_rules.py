@@ -4,6 +4,8 @@ import ast
 import importlib
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,48 @@ def test_no_workflow_loads_the_modules_beside_it_anew_for_each_run() -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "workflows"
     ]
     assert not anew, f"{anew}: the sandbox executes such a module for each run, which costs more than the run itself"
+
+
+@pytest.mark.parametrize(("rooms", "groups"), [(ROOMS[:-1], ()), (ROOMS[-1:], ("devnet",))])
+def test_nothing_is_imported_that_an_installation_for_use_does_not_have(
+    rooms: tuple[str, ...], groups: tuple[str, ...]
+) -> None:
+    """A package that only the tests bring stands on every machine of ours and on no other."""
+    owners = packages_distributions()
+    installed = closure(*groups)
+    strange = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources(*rooms)
+        for name in imported(ast.parse(path.read_text()))
+        if name not in sys.stdlib_module_names
+        and name not in ROOMS
+        and not installed & {owner.lower().replace("_", "-") for owner in owners.get(name, ())}
+    }
+    assert not strange, f"{sorted(strange)}: name the package in pyproject.toml, among what runs"
+
+
+def imported(tree: ast.Module) -> set[str]:
+    plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    taken = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in plain | taken}
+
+
+def closure(*groups: str) -> set[str]:
+    """The distributions that the lock file puts on a machine without the developers' own."""
+    locked = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    ours = locked["strongroom"]
+    wanted = [*ours["dependencies"], *(row for group in groups for row in ours["dev-dependencies"][group])]
+    found: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    while wanted:
+        row = wanted.pop()
+        package = locked[row["name"]]
+        for part in ("", *row.get("extra", ())):
+            if (row["name"], part) not in seen:
+                seen.add((row["name"], part))
+                wanted += package["optional-dependencies"][part] if part else package.get("dependencies", [])
+        found.add(row["name"])
+    return found
 
 
 def test_the_tests_use_no_mock_library() -> None:
