@@ -500,5 +500,5 @@ def test_the_same_world_finds_each_shortcut(wrong: Callable[..., Step], found: s
 
 def test_the_same_world_finds_a_slot_given_up_without_proof() -> None:
     machine = type("RashMachine", (ReplanMachine,), {"rule_of_proof": staticmethod(believes_people)})
-    with pytest.raises(AssertionError, match="was paid 2 times|was consumed by us|no progress"):
+    with pytest.raises(AssertionError, match=r"was paid 2 times|was consumed by us|no progress"):
         run_state_machine_as_test(machine, settings=FIXED)

@@ -502,7 +502,7 @@ class FakeBooks:
 
     async def consumer(self, slot_id: str) -> str | None:
         self._enter("consumer")
-        return self.consumed[slot_id].txid if slot_id in self.consumed else None
+        return self._leave("consumer", self.consumed[slot_id].txid if slot_id in self.consumed else None)
 
     def _proof(self, asked: Procedure, proof: Consumption | None) -> str:
         if proof is None or (proof.slot.id, proof.txid) != (asked.subject, asked.rests_on):
