@@ -7,8 +7,8 @@ from dataclasses import replace
 from adapters.chains.evm import address, replies, tx
 from adapters.chains.evm.look import Lookout
 from adapters.chains.evm.receipts import number
-from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo, open_nodes
-from adapters.chains.nodes import Answer, NodeSilent
+from adapters.chains.evm.rpc import Call, Nodes, open_nodes
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
 from domain import fee as fees
 from domain.asset import Asset
 from domain.coin import Coin

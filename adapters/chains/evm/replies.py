@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from adapters.chains.evm.rpc import NodeSaysNo
-from adapters.chains.nodes import Answer, NodeSilent
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
 from domain.errors import Refused, Uncertain
 
 REASON_CHARS_MAX = 200

@@ -4,7 +4,7 @@ import pytest
 from eth_abi.abi import encode
 
 from adapters.chains.evm.replies import REASON_CHARS_MAX, Reception, judge, received, revert_reason, reverted
-from adapters.chains.evm.rpc import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
 from domain.errors import Refused, Uncertain
 
 SILENT = NodeSilent("NODE_SILENT", "no answer")

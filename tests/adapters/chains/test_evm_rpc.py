@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from adapters.chains import nodes as shared
 from adapters.chains.evm import rpc
-from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo, NodeSilent, open_nodes
+from adapters.chains.evm.rpc import Call, Nodes, open_nodes
+from adapters.chains.nodes import NodeSaysNo, NodeSilent
 from tests.adapters.chains.scripted import CHAIN_ID, Said, ScriptedNode, serving
 
 HEAD = Call("eth_blockNumber")
