@@ -136,16 +136,18 @@ async def test_a_key_that_is_used_elsewhere_halts_the_wallet(
 
 
 # ---------------------------------------------------------------- where the network counts nothing
-def uncounted(world: World) -> World:
-    world.chain.counts = False
-    return world
+@pytest.fixture
+def uncounted(slow_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Where blocks are read instead, every few moments."""
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
+    slow_world.chain.counts = False
+    return slow_world
 
 
 async def test_a_transaction_nobody_here_sent_halts_the_wallet_and_is_named(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.05)
-    world = uncounted(slow_world)
+    world = uncounted
     running = serve(world, stories, inside)
     await world.until(lambda: world.read_through() is not None, "where reading begins")
     stranger = world.foreign(0)
@@ -160,10 +162,9 @@ async def test_a_transaction_nobody_here_sent_halts_the_wallet_and_is_named(
 
 
 async def test_a_payment_of_ours_is_no_stranger_s(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.05)
-    world = uncounted(slow_world)
+    world = uncounted
     running = serve(world, stories, inside)
     await world.until(lambda: world.read_through() is not None, "where reading begins")
     await queued(world)
@@ -180,10 +181,9 @@ async def test_a_payment_of_ours_is_no_stranger_s(
 
 
 async def test_after_days_away_what_was_sent_meanwhile_is_still_found(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
-    world = uncounted(slow_world)
+    world = uncounted
     world.model.mine(5)
     begin = await world.chain.outgoing(world.wallet, None)
     assert await world.books.record_outgoing(ETHEREUM, world.wallet, begin, datetime.now(UTC)) is None
@@ -197,10 +197,9 @@ async def test_after_days_away_what_was_sent_meanwhile_is_still_found(
 
 
 async def test_a_first_look_begins_at_the_present_whatever_the_key_did_before(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
-    world = uncounted(slow_world)
+    world = uncounted
     world.model.mine(1, [world.foreign(0)])
     world.model.mine(10)
     running = serve(world, stories, inside)
@@ -209,10 +208,9 @@ async def test_a_first_look_begins_at_the_present_whatever_the_key_did_before(
 
 
 async def test_a_wallet_that_people_resumed_is_not_halted_again_by_the_same_transaction(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
-    world = uncounted(slow_world)
+    world = uncounted
     running = serve(world, stories, inside)
     await world.until(lambda: world.read_through() is not None, "where reading begins")
     world.model.mine(1, [world.foreign(0)])
