@@ -14,6 +14,7 @@ from domain.ports import Chain, Coins, Views
 if TYPE_CHECKING:
     from temporalio.client import Client, Plugin
     from temporalio.runtime import Runtime
+    from temporalio.service import TLSConfig
 
     from adapters.store.opening import Store
     from adapters.vault.vault import SigningVault
@@ -87,29 +88,36 @@ async def connect_temporal(
     Refused CODEC_KEYS_*.
     """
     from temporalio.client import Client
-    from temporalio.service import TLSConfig
 
     from adapters.codec import data_converter
 
-    def pem(path: Path | None) -> bytes | None:
-        return path.read_bytes() if path else None
-
     key = settings.temporal_api_key
-    tls: bool | TLSConfig = settings.temporal_tls or key is not None
-    if settings.temporal_tls_server_ca_cert_path or settings.temporal_tls_client_cert_path:
-        tls = TLSConfig(
-            server_root_ca_cert=pem(settings.temporal_tls_server_ca_cert_path),
-            client_cert=pem(settings.temporal_tls_client_cert_path),
-            client_private_key=pem(settings.temporal_tls_client_key_path),
-        )
     return await Client.connect(
         settings.temporal_target,
         namespace=settings.temporal_namespace,
         api_key=key.get_secret_value() if key else None,
-        tls=tls,
+        tls=temporal_tls(settings),
         data_converter=data_converter(settings.codec_keys),
         plugins=plugins,
         lazy=lazy,
         runtime=runtime,
         identity=identity,
     )
+
+
+def temporal_tls(settings: Settings) -> "bool | TLSConfig":
+    """How Temporal's line is sealed: by the certificates that are configured, else by the usual ones or not at all. An
+    API key is never sent in the open.
+    """
+    from temporalio.service import TLSConfig
+
+    def pem(path: Path | None) -> bytes | None:
+        return path.read_bytes() if path else None
+
+    if settings.temporal_tls_server_ca_cert_path or settings.temporal_tls_client_cert_path:
+        return TLSConfig(
+            server_root_ca_cert=pem(settings.temporal_tls_server_ca_cert_path),
+            client_cert=pem(settings.temporal_tls_client_cert_path),
+            client_private_key=pem(settings.temporal_tls_client_key_path),
+        )
+    return settings.temporal_tls or settings.temporal_api_key is not None

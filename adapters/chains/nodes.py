@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from random import SystemRandom
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -29,12 +30,13 @@ class NodeSilent(Unavailable):
 
 
 class NodeSaysNo(Exception):
-    """A node's JSON-RPC error: its number and its words."""
+    """A node's JSON-RPC error: its number, its words, and the bytes a revert left behind (hex) if any."""
 
-    def __init__(self, number: int, message: str) -> None:
+    def __init__(self, number: int, message: str, data: str | None = None) -> None:
         super().__init__(f"{number}: {message}")
         self.number = number
         self.message = message
+        self.data = data
 
 
 class Speaker(Protocol[Call_contra]):
@@ -130,6 +132,12 @@ class Shared(Generic[T]):
                 raise self._outcome
             assert self._outcome is not None
             return self._outcome
+
+
+def host_of(url: str) -> str:
+    """What a node is called: its host and port, without the secrets that its URL may carry."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def silent(host: str, code: str, what: str) -> NodeSilent:

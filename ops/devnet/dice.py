@@ -2,13 +2,24 @@
 
 from collections import Counter
 from random import Random
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 HTTP_ERRORS = (429, 502, 503)
 FaultsT = TypeVar("FaultsT", bound=BaseModel)
+
+
+class Order(Protocol):
+    """What a node's control may be told, its faults among the fields: `reset` takes all faults back first, `seed`
+    starts the dice anew.
+    """
+
+    reset: bool
+    seed: int | None
+
+    def model_dump(self, *, exclude_unset: bool, include: set[str]) -> dict[str, Any]: ...
 
 
 class Dice(Generic[FaultsT]):
@@ -21,12 +32,12 @@ class Dice(Generic[FaultsT]):
         self._kind = type(faults)
         self._rng = Random(seed)
 
-    def take_over(self, order: BaseModel, *, reset: bool, seed: int | None) -> None:
-        """Takes over the faults that the order names; those it does not name stay, or go back when `reset`."""
+    def obey(self, order: Order) -> None:
+        """Takes over the faults that the order names; those it does not name stay, or go back when it says `reset`."""
         named = order.model_dump(exclude_unset=True, include=set(self._kind.model_fields))
-        self.faults = self._kind(**(({} if reset else self.faults.model_dump()) | named))
-        if seed is not None:
-            self._rng = Random(seed)
+        self.faults = self._kind(**(({} if order.reset else self.faults.model_dump()) | named))
+        if order.seed is not None:
+            self._rng = Random(order.seed)
 
     def strikes(self, fault: str) -> bool:
         """Whether a fault given by a probability strikes this time."""

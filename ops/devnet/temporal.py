@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.settings import Settings
+from adapters.wiring import temporal_tls
 from domain.errors import Unavailable
 from ops.devnet.ports import HOST, http_status
 from workers.supervisor import Part
@@ -134,26 +135,15 @@ def _duration() -> "Duration":
 async def connect(settings: Settings) -> "Client":
     """A plain client of the configured server. Raises Unavailable TEMPORAL_DOWN."""
     from temporalio.client import Client
-    from temporalio.service import TLSConfig
-
-    def pem(path: Path | None) -> bytes | None:
-        return path.read_bytes() if path else None
 
     key = settings.temporal_api_key
-    tls: bool | TLSConfig = settings.temporal_tls or key is not None
-    if settings.temporal_tls_server_ca_cert_path or settings.temporal_tls_client_cert_path:
-        tls = TLSConfig(
-            server_root_ca_cert=pem(settings.temporal_tls_server_ca_cert_path),
-            client_cert=pem(settings.temporal_tls_client_cert_path),
-            client_private_key=pem(settings.temporal_tls_client_key_path),
-        )
     try:
         return await asyncio.wait_for(
             Client.connect(
                 settings.temporal_target,
                 namespace=settings.temporal_namespace,
                 api_key=key.get_secret_value() if key else None,
-                tls=tls,
+                tls=temporal_tls(settings),
             ),
             CONNECT_TIMEOUT_S,
         )

@@ -1,5 +1,6 @@
 """The small house without a Temporal: activities are run by themselves."""
 
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -14,6 +15,21 @@ from domain.payout import Slot
 from domain.ports import Conclusion
 from domain.procedure import Endorsed
 from tests.workflows.world import World, make_world
+
+PATIENCE_S = 20  # what is waited for comes within moments, on a machine that has nothing else to do
+
+
+class Clock:
+    """Time in hand: it stands still until it is set forward."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def later(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
 
 
 class Recorder:
@@ -63,6 +79,11 @@ async def slow_world() -> World:
 @pytest.fixture
 def stories() -> Recorder:
     return Recorder()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture

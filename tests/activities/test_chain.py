@@ -1,7 +1,7 @@
 """What delivering promises by itself: stored before it is sent, patient, alive, and quick to leave."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from activities.chain import ChainActivities, DeliverOrder, ProofOrder, RedraftO
 from domain.errors import Unavailable
 from domain.payout import Act, Consumption, Delivery, Draft, Facts, Fee, Slot, Version
 from domain.withdrawal import Stage
+from tests.activities.conftest import PATIENCE_S, Clock
 from tests.fakes.chain import Tx, signed
 from tests.workflows.world import ETHEREUM, World
 
@@ -29,9 +30,15 @@ async def planned(world: World) -> DeliverOrder:
     return DeliverOrder(slot, signed(await world.chain.draft(slot, fee), 1))
 
 
-def deliver(world: World, inside: ActivityEnvironment, order: DeliverOrder) -> "asyncio.Task[Delivery]":
-    delivery: Any = inside.run(ChainActivities(world.chain, world.books).deliver, order)
+def deliver(
+    world: World, inside: ActivityEnvironment, order: DeliverOrder, clock: Callable[[], datetime] | None = None
+) -> "asyncio.Task[Delivery]":
+    delivery: Any = inside.run(ChainActivities(world.chain, world.books, clock or real_time).deliver, order)
     return asyncio.ensure_future(delivery)
+
+
+def real_time() -> datetime:
+    return datetime.now(UTC)
 
 
 async def test_the_bytes_are_stored_and_the_stage_moved_before_a_node_hears_of_them(
@@ -56,11 +63,17 @@ async def test_the_bytes_are_stored_and_the_stage_moved_before_a_node_hears_of_t
 
 async def test_nothing_is_sent_that_could_not_be_stored(world: World, inside: ActivityEnvironment) -> None:
     world.books.failures["begin_delivery"] = [Unavailable("STORE_UNAVAILABLE", "The database is away.")] * 3
-    order = await planned(world)
-    running = deliver(world, inside, order)
-    await world.until(lambda: world.books.calls["begin_delivery"] >= 2, "a second try")
-    assert not world.chain.sent
-    assert (await running).act is Act.FINAL
+    order, stored = await planned(world), list[int]()
+    broadcast = world.chain.broadcast
+
+    async def listening(version: Version) -> None:
+        stored.append(len(await world.books.versions(order.slot.id)))
+        await broadcast(version)
+
+    world.chain.broadcast = listening  # type: ignore[method-assign]
+    assert (await deliver(world, inside, order)).act is Act.FINAL
+    assert world.books.calls["begin_delivery"] > 3, "it was tried until it could be stored"
+    assert stored == [1], "nobody heard of it before"
 
 
 async def test_an_operator_reads_in_the_heartbeat_what_it_waits_for(
@@ -94,17 +107,19 @@ async def test_it_leaves_as_soon_as_its_worker_must(slow_world: World, inside: A
     await slow_world.until(lambda: bool(slow_world.chain.sent), "the bytes out")
     inside.worker_shutdown()
     with pytest.raises(ApplicationError) as left:
-        await asyncio.wait_for(running, 1)
+        await asyncio.wait_for(running, PATIENCE_S)
     assert left.value.type == "WORKER_LEAVING"
     assert not left.value.non_retryable, "the next worker takes it up"
 
 
 async def test_where_no_higher_fee_may_be_tried_it_waits_for_the_version_that_is_out(
-    slow_world: World, inside: ActivityEnvironment
+    slow_world: World, inside: ActivityEnvironment, clock: Clock
 ) -> None:
     order = await planned(slow_world)
-    running = deliver(slow_world, inside, DeliverOrder(order.slot, order.version, may_bump=False))
-    await asyncio.sleep(1.5)  # a bump is due after one second in this world
+    running = deliver(slow_world, inside, DeliverOrder(order.slot, order.version, may_bump=False), clock)
+    await slow_world.until(lambda: bool(slow_world.chain.sent), "the bytes out")
+    clock.later(slow_world.chain.network.fees.bump_after_s + 1)
+    await slow_world.looks()
     assert not running.done()
     slow_world.model.mine(3)
     assert (await running).act is Act.FINAL
@@ -117,7 +132,7 @@ async def test_fresh_bytes_take_the_place_of_the_same_dead_versions_and_beat_whi
     draft = world.chain.draft
 
     async def slow(slot: Slot, fee: Fee) -> Draft:
-        await asyncio.sleep(0.2)
+        await world.until(lambda: beats > 2, "the beats of one whose node does not answer")
         return await draft(slot, fee)
 
     def beat(*details: Any) -> None:
@@ -129,7 +144,6 @@ async def test_fresh_bytes_take_the_place_of_the_same_dead_versions_and_beat_whi
     inside.on_heartbeat = beat
     redraft: Any = ChainActivities(world.chain, world.books).redraft
     assert await inside.run(redraft, RedraftOrder(order.slot, stale)) == stale
-    assert beats > 2, "a silent node must not look like a dead worker"
 
 
 # ---------------------------------------------------------------- a stranger's slot

@@ -1,7 +1,8 @@
 """What serving a wallet promises by itself."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,21 +13,24 @@ from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
 from domain.errors import Unavailable, Uncertain
 from domain.procedure import Kind
 from domain.withdrawal import Stage
-from tests.activities.conftest import Recorder
-from tests.activities.test_chain import planned
+from tests.activities.conftest import PATIENCE_S, Clock, Recorder
+from tests.activities.test_chain import planned, real_time
 from tests.fakes.chain import signed
 from tests.workflows.world import ETHEREUM, USDT, World
 
 
-def serve(world: World, stories: Recorder, inside: ActivityEnvironment) -> "asyncio.Task[ServeNote]":
-    desk = HotWalletActivities(world.books, world.books, world.chain, stories, world.catalogue.assets)
+def serve(
+    world: World, stories: Recorder, inside: ActivityEnvironment, clock: Callable[[], datetime] | None = None
+) -> "asyncio.Task[ServeNote]":
+    assets = world.catalogue.assets
+    desk = HotWalletActivities(world.books, world.books, world.chain, stories, assets, clock or real_time)
     note: Any = inside.run(desk.serve, ServeOrder(ETHEREUM, world.wallet))
     return asyncio.ensure_future(note)
 
 
 async def ended(running: "asyncio.Task[ServeNote]", inside: ActivityEnvironment) -> ServeNote:
     inside.worker_shutdown()
-    return await asyncio.wait_for(running, 2)
+    return await asyncio.wait_for(running, PATIENCE_S)
 
 
 async def queued(world: World, coins: str = "25") -> str:
@@ -79,16 +83,15 @@ async def test_a_slot_whose_planning_was_left_in_doubt_is_found_and_begun(
 
 
 async def test_a_story_that_was_seen_to_begin_is_left_alone_for_a_while_and_then_looked_for(
-    world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0)
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 2)
-    running = serve(world, stories, inside)
+    running = serve(world, stories, inside, clock)
     await queued(world)
     await world.until(lambda: bool(stories.begun), "the story begun")
-    swept = world.books.calls["open_slots"]
-    await world.until(lambda: world.books.calls["open_slots"] > swept, "another sweep")
+    await world.again("open_slots")
     assert stories.looked_first == [False], "a story that runs is not signalled again and again"
+    clock.later(activities.hot_wallet.LOOK_FOR_STORY_S)
     await world.until(lambda: len(stories.looked_first) > 1, "the story looked for")
     assert stories.looked_first == [False, True]
     await ended(running, inside)
@@ -113,7 +116,7 @@ async def test_what_cannot_be_paid_now_is_counted_by_its_reason(
     running = serve(world, stories, inside)
     for _ in range(2):
         await queued(world)
-    await world.until(lambda: world.books.calls["queued"] > 2, "some rounds")
+    await world.again("queued")
     note = await ended(running, inside)
     assert note.waiting == {"PAYMENT_REVERTS": 2}
     assert not stories.begun
@@ -125,7 +128,7 @@ async def test_a_key_that_is_used_elsewhere_halts_the_wallet(
     world = slow_world
     world.model.pool["stranger"] = world.foreign(0)
     await queued(world)
-    note = await asyncio.wait_for(serve(world, stories, inside), 3)
+    note = await asyncio.wait_for(serve(world, stories, inside), PATIENCE_S)
     assert note.halted is not None
     assert "used elsewhere" in note.halted
     assert world.halted() == note.halted
@@ -133,36 +136,37 @@ async def test_a_key_that_is_used_elsewhere_halts_the_wallet(
 
 
 # ---------------------------------------------------------------- where the network counts nothing
-def uncounted(world: World) -> World:
-    world.chain.counts = False
-    return world
+@pytest.fixture
+def uncounted(slow_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Where blocks are read instead, every few moments."""
+    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
+    slow_world.chain.counts = False
+    return slow_world
 
 
 async def test_a_transaction_nobody_here_sent_halts_the_wallet_and_is_named(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.05)
-    world = uncounted(slow_world)
+    world = uncounted
     running = serve(world, stories, inside)
-    await world.until(lambda: world.books.calls["record_outgoing"] > 1, "where reading begins")
+    await world.until(lambda: world.read_through() is not None, "where reading begins")
     stranger = world.foreign(0)
     world.model.mine(1, [stranger])
-    await asyncio.sleep(0.3)
+    await world.again("record_outgoing")
     assert world.halted() is None, "nothing is final yet"
     world.model.mine(3)
-    note = await asyncio.wait_for(running, 3)
+    note = await asyncio.wait_for(running, PATIENCE_S)
     assert note.halted is not None
     assert stranger.txid in note.halted
     assert world.halted() == note.halted
 
 
 async def test_a_payment_of_ours_is_no_stranger_s(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.05)
-    world = uncounted(slow_world)
+    world = uncounted
     running = serve(world, stories, inside)
-    await world.until(lambda: world.books.calls["record_outgoing"] > 1, "where reading begins")
+    await world.until(lambda: world.read_through() is not None, "where reading begins")
     await queued(world)
     await world.until(lambda: len(stories.begun) == 1, "a payout begun")
     [order] = stories.begun.values()
@@ -177,10 +181,9 @@ async def test_a_payment_of_ours_is_no_stranger_s(
 
 
 async def test_after_days_away_what_was_sent_meanwhile_is_still_found(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
-    world = uncounted(slow_world)
+    world = uncounted
     world.model.mine(5)
     begin = await world.chain.outgoing(world.wallet, None)
     assert await world.books.record_outgoing(ETHEREUM, world.wallet, begin, datetime.now(UTC)) is None
@@ -188,38 +191,36 @@ async def test_after_days_away_what_was_sent_meanwhile_is_still_found(
     stranger = world.foreign(0)
     world.model.mine(1, [stranger])
     world.model.mine(50)
-    note = await asyncio.wait_for(serve(world, stories, inside), 5)
+    note = await asyncio.wait_for(serve(world, stories, inside), PATIENCE_S)
     assert stranger.txid in str(note.halted)
     assert world.books.calls["record_outgoing"] > 3, "part by part"
 
 
 async def test_a_first_look_begins_at_the_present_whatever_the_key_did_before(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
-    world = uncounted(slow_world)
+    world = uncounted
     world.model.mine(1, [world.foreign(0)])
     world.model.mine(10)
     running = serve(world, stories, inside)
-    await world.until(lambda: world.books.calls["record_outgoing"] > 3, "some looks")
+    await world.again("record_outgoing")
     assert (await ended(running, inside)).halted is None
 
 
 async def test_a_wallet_that_people_resumed_is_not_halted_again_by_the_same_transaction(
-    slow_world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+    uncounted: World, stories: Recorder, inside: ActivityEnvironment
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_S", 0.02)
-    world = uncounted(slow_world)
+    world = uncounted
     running = serve(world, stories, inside)
-    await world.until(lambda: world.books.calls["record_outgoing"] > 0, "where reading begins")
+    await world.until(lambda: world.read_through() is not None, "where reading begins")
     world.model.mine(1, [world.foreign(0)])
     world.model.mine(5)
-    assert (await asyncio.wait_for(running, 3)).halted is not None
+    assert (await asyncio.wait_for(running, PATIENCE_S)).halted is not None
     resume = world.endorsed(Kind.RESUME, f"{ETHEREUM}/{world.wallet}", "the cold wallet's own refund")
     assert (await world.books.take_procedure(ETHEREUM, world.wallet, resume, datetime.now(UTC))).taken
-    again, looks = serve(world, stories, inside), world.books.calls["record_outgoing"]
-    await world.until(lambda: world.books.calls["record_outgoing"] > looks + 3, "some looks")
-    assert (await ended(again, inside)).halted is None
+    running = serve(world, stories, inside)
+    await world.again("record_outgoing")
+    assert (await ended(running, inside)).halted is None
 
 
 async def test_a_term_ends_by_itself_and_a_part_that_is_down_is_named(
@@ -228,17 +229,20 @@ async def test_a_term_ends_by_itself_and_a_part_that_is_down_is_named(
     inside: ActivityEnvironment,
     monkeypatch: pytest.MonkeyPatch,
     quick_pulse: None,
+    clock: Clock,
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "SERVE_MIN", 0.02)
     monkeypatch.setattr(activities.hot_wallet, "OUTAGE_PAUSE_S", 0.1)
     beats: list[dict[str, Any]] = []
     inside.on_heartbeat = lambda *details: beats.append(details[0])
     world.books.failures["queued"] = [Unavailable("STORE_UNAVAILABLE", "The database is away.")] * 8
-    before = datetime.now(UTC)
-    note = await asyncio.wait_for(serve(world, stories, inside), 5)
+    running = serve(world, stories, inside, clock)
+    await world.until(lambda: any("STORE_UNAVAILABLE" in str(b.get("waits_for")) for b in beats), "the outage named")
+    clock.later(60 * activities.hot_wallet.SERVE_MIN - 1)
+    await world.again("queued")
+    assert not running.done(), "neither an outage nor a long time ends a term early"
+    clock.later(1)
+    note = await asyncio.wait_for(running, PATIENCE_S)
     assert note.halted is None
-    assert timedelta(seconds=1) < datetime.now(UTC) - before < timedelta(seconds=3)
-    assert any("STORE_UNAVAILABLE" in str(beat.get("waits_for")) for beat in beats)
 
 
 async def test_a_server_that_is_told_to_leave_finishes_what_it_began_and_plans_no_more(
@@ -254,7 +258,7 @@ async def test_a_server_that_is_told_to_leave_finishes_what_it_began_and_plans_n
         return slot
 
     world.books.plan_slot = plans_and_is_told_to_leave  # type: ignore[method-assign]
-    note = await asyncio.wait_for(serve(world, stories, inside), 3)
+    note = await asyncio.wait_for(serve(world, stories, inside), PATIENCE_S)
     assert note.planned == 1
     assert len(stories.begun) == 1, "the slot that was planned has its story"
     assert [row.stage for row in world.books.rows.values()].count(Stage.QUEUED) == 3

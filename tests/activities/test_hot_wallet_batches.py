@@ -16,7 +16,7 @@ from domain.errors import Refused, Unavailable
 from domain.ledger import chart
 from domain.payout import Draft, Fee, Payment, Slot
 from domain.withdrawal import Stage
-from tests.activities.conftest import Recorder
+from tests.activities.conftest import PATIENCE_S, Clock, Recorder
 from tests.fakes.chain import FakeChain
 from tests.workflows.world import ETHEREUM, USDT, World
 
@@ -60,11 +60,11 @@ class BatchChain(FakeChain):
 
 
 class House:
-    """A small house with a batching network; `later` sets its planner's clock on."""
+    """A small house with a batching network, where time stands still until `later` sets the clock forward."""
 
-    def __init__(self, world: World, stories: Recorder, inside: ActivityEnvironment) -> None:
+    def __init__(self, world: World, stories: Recorder, inside: ActivityEnvironment, clock: Clock) -> None:
         self.world, self.stories, self.inside = world, stories, inside
-        self.ahead = timedelta()
+        self.now, self.later = clock, clock.later
         self.chain = BatchChain(world)
         world.model.network = replace(
             world.model.network, batch_max=5, inputs_max=50, batch_wait_s=60, batch_urgent_s=3600
@@ -78,7 +78,7 @@ class House:
         ids = []
         for amount in coins:
             ids.append(await self.world.ask(amount))
-            await self.world.books.judge(ids[-1], datetime.now(UTC))
+            await self.world.books.judge(ids[-1], self.now())
         return ids
 
     def serve(self) -> "asyncio.Task[ServeNote]":
@@ -87,17 +87,6 @@ class House:
         )
         note: Any = self.inside.run(desk.serve, ServeOrder(ETHEREUM, self.world.wallet))
         return asyncio.ensure_future(note)
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    def later(self, seconds: float) -> None:
-        self.ahead += timedelta(seconds=seconds)
-
-    async def rounds(self, count: int = 3) -> None:
-        """So many more rounds of planning."""
-        goal = self.world.books.calls["queued"] + count
-        await self.world.until(lambda: self.world.books.calls["queued"] >= goal, "more rounds")
 
     async def begun(self, count: int) -> list[Slot]:
         await self.world.until(lambda: len(self.stories.begun) >= count, f"{count} payouts begun")
@@ -108,13 +97,13 @@ class House:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def house(world: World, stories: Recorder, inside: ActivityEnvironment) -> AsyncIterator[House]:
-    yield House(world, stories, inside)
+async def house(world: World, stories: Recorder, inside: ActivityEnvironment, clock: Clock) -> AsyncIterator[House]:
+    yield House(world, stories, inside, clock)
 
 
 async def ended(running: "asyncio.Task[ServeNote]", house: House) -> ServeNote:
     house.inside.worker_shutdown()
-    return await asyncio.wait_for(running, 2)
+    return await asyncio.wait_for(running, PATIENCE_S)
 
 
 def payees(slot: Slot) -> set[str]:
@@ -140,7 +129,7 @@ async def test_a_batch_that_is_not_full_waits_for_its_age_and_not_a_round_longer
     await house.coins(3)
     ids = await house.queued("25", "25")
     running = house.serve()
-    await house.rounds()
+    await house.world.again("queued")
     assert not house.stories.begun
     ids += await house.queued("25")
     house.later(61)
@@ -152,7 +141,7 @@ async def test_a_batch_that_is_not_full_waits_for_its_age_and_not_a_round_longer
 async def test_a_payout_that_was_asked_for_long_ago_takes_the_others_along(house: House) -> None:
     await house.coins(3)
     ids = await house.queued("25", "25")
-    house.world.row(ids[1]).requested_at = datetime.now(UTC) - timedelta(hours=2)
+    house.world.row(ids[1]).requested_at = house.now() - timedelta(hours=2)
     running = house.serve()
     [slot] = await house.begun(1)
     assert payees(slot) == set(ids)
@@ -181,7 +170,7 @@ async def test_a_bad_payout_hastens_nobody_and_is_paid_once_it_can_be(house: Hou
     young = await house.queued("25", "25")
     house.later(20)
     before = house.chain.asked[1]
-    await house.rounds()
+    await house.world.again("queued")
     assert not house.stories.begun, "the young wait for their own age"
     house.later(45)
     [slot] = await house.begun(1)
@@ -199,7 +188,7 @@ async def test_a_fee_above_the_cap_is_no_payments_fault(house: House) -> None:
     await house.queued("25", "25", "25", "25", "25")
     house.chain.capped = True
     running = house.serve()
-    await house.rounds()
+    await house.world.again("queued")
     assert (await ended(running, house)).waiting == {"FEE_ABOVE_CAP": 5}
     assert house.chain.asked[1] == 0
 
@@ -220,7 +209,7 @@ async def test_a_wallet_that_can_pay_nobody_says_so_of_everybody(house: House) -
     await house.coins(0)
     await house.queued("25", "25", "25", "25", "25")
     running = house.serve()
-    await house.rounds()
+    await house.world.again("queued")
     assert (await ended(running, house)).waiting == {"WALLET_SHORT": 5}
     assert not house.stories.begun
     assert house.world.books.calls["plan_slot"] == 0
@@ -236,7 +225,7 @@ async def test_a_ledger_that_knows_of_less_than_the_chain_pays_the_smaller_ones(
     assert payees(slot) == set(ids[3:])
     house.later(61)
     await house.begun(2)
-    await house.rounds()
+    await house.world.again("queued")
     assert (await ended(running, house)).waiting == {"HOT_WALLET_SHORT": 2}
     assert house.planned(ids) == set(ids[2:])
 
@@ -274,7 +263,7 @@ async def test_coins_that_are_always_gone_are_asked_for_a_few_times_a_round(hous
 
     house.chain.fund = funds  # type: ignore[method-assign]
     running = house.serve()
-    await house.rounds(2)
+    await house.world.again("queued")
     assert (await ended(running, house)).waiting == {"COIN_TAKEN": 5}
     assert house.world.books.calls["plan_slot"] == 4
 

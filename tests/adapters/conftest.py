@@ -1,14 +1,18 @@
-"""Books to try a contract on: the fake, and PostgreSQL with a fresh database for every test. And local EVM networks."""
+"""Books to try a contract on: the fake, and PostgreSQL with a fresh database for every test. And the local networks."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
 
+from tests.adapters.chains.bitcoin_world import LocalBitcoin
+from tests.adapters.chains.tron_world import LocalTron
 from tests.adapters.store.world import World, fake_world, postgres_world
 from tests.cluster import Cluster
-from tests.ops.chain import FURTHER_NETWORKS, LocalChains
+from tests.ops.chain import FURTHER_NETWORKS, LocalChain, LocalChains
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +24,34 @@ def further_chains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCh
         yield chains.start()
     finally:
         chains.stop()
+
+
+@pytest.fixture(scope="session")
+def local_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalChain]:
+    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    folder: Path = tmp_path_factory.mktemp("chain")
+    local = LocalChain(folder, 18300 + 4 * turn, block_time_s=0.5, kept=False)
+    try:
+        yield local.start()
+    finally:
+        local.stop()
+
+
+@pytest.fixture(scope="session")
+def local_tron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
+    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with LocalTron.running(19700 + 2 * turn, tmp_path_factory.mktemp("tron")) as local:
+        yield local
+
+
+@pytest_asyncio.fixture(scope="module")
+async def local_bitcoin(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[LocalBitcoin]:
+    """Begun by the first test that asks for it."""
+    local = LocalBitcoin(lambda: cast(Path, request.getfixturevalue("bitcoind")), tmp_path_factory.mktemp("bitcoin"))
+    yield local
+    await local.close()
 
 
 @pytest.fixture(params=["fake", "postgres"])

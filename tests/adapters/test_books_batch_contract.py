@@ -3,7 +3,6 @@ it alike.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -146,9 +145,8 @@ async def test_a_slot_of_a_hundred_ends_as_one_and_each_has_its_own_end(world: W
     for payment in slot.payments:
         standing = await world.books.concluded(payment.withdrawal_id)
         assert (standing.stage, standing.txid) == (Stage.CONFIRMING, version.txid)
-    fee, began = 10**15 + 7, time.monotonic()
+    fee = 10**15 + 7
     ended = await world.books.settle(slot, final_of(version, fee=fee), world.later(9))
-    assert time.monotonic() - began < 5, "a hundred are settled in one short transaction"
     assert {(one.stage, one.txid) for one in ended} == {(Stage.SETTLED, version.txid)}
     assert sorted(one.withdrawal_id for one in ended) == sorted(p.withdrawal_id for p in slot.payments)
     shares = [int(await world.network_fee(p.withdrawal_id) or -1) for p in slot.payments]

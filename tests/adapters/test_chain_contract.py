@@ -1,12 +1,10 @@
 """What every network promises behind the `Chain` port, tried on each world alike."""
 
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,7 +15,7 @@ from domain.money import Amount
 from domain.outgoing import Outgoing, strangers
 from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version, all_dead, consumption, dead, foreign_use
 from tests.adapters.chains.bitcoin_world import LocalBitcoin, bitcoin_world
-from tests.adapters.chains.tron_world import LocalTron, TimedWorld, tron_world
+from tests.adapters.chains.tron_world import TimedWorld, tron_world
 from tests.adapters.chains.worlds import (
     GWEI,
     K,
@@ -26,38 +24,10 @@ from tests.adapters.chains.worlds import (
     fake_world,
     place_of,
 )
-from tests.ops.chain import FURTHER_NETWORKS, LocalChain
+from tests.ops.chain import FURTHER_NETWORKS
 
 UNITS = 5_000_000
 COINS = 10**6
-
-
-@pytest.fixture(scope="session")
-def local_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalChain]:
-    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    folder: Path = tmp_path_factory.mktemp("chain")
-    local = LocalChain(folder, 18300 + 4 * turn, block_time_s=0.5, kept=False)
-    try:
-        yield local.start()
-    finally:
-        local.stop()
-
-
-@pytest.fixture(scope="session")
-def local_tron(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
-    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    with LocalTron.running(19700 + 2 * turn, tmp_path_factory.mktemp("tron")) as local:
-        yield local
-
-
-@pytest_asyncio.fixture(scope="module")
-async def local_bitcoin(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[LocalBitcoin]:
-    """Begun by the first test that asks for it."""
-    local = LocalBitcoin(lambda: cast(Path, request.getfixturevalue("bitcoind")), tmp_path_factory.mktemp("bitcoin"))
-    yield local
-    await local.close()
 
 
 @asynccontextmanager
@@ -79,67 +49,31 @@ def _further(request: pytest.FixtureRequest, network: str) -> AbstractAsyncConte
     return evm_world(chain, place_of(network, load("devnet"), chain.facts.epoch_slots))
 
 
-@pytest_asyncio.fixture(params=["fake", "evm", "tron", "bitcoin", *FURTHER_NETWORKS])
-async def anywhere(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """Any network, and every further one of a family too: what depends on its own row of facts."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
+def on(*networks: str) -> Any:
+    """A fixture that is each of these networks in turn."""
+
+    async def world(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
+        async with opened(request, local_bitcoin) as world:
+            yield world
+
+    return pytest_asyncio.fixture(world, params=networks)
 
 
-@pytest_asyncio.fixture(params=["fake", "evm", "tron", "bitcoin"])
-async def world(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """Any network."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["fake", "evm", "tron"])
-async def tokens(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """A network of accounts that carries tokens: contracts decide, and what they did is told by receipts."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["fake", "evm", "bitcoin", *FURTHER_NETWORKS])
-async def replacing_anywhere(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """As `replacing`, on every further network too."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["fake", "evm", "bitcoin"])
-async def replacing(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """A network where the slot itself excludes two versions, and the dearer one takes the other's place."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["fake", "evm", *FURTHER_NETWORKS])
-async def counting_anywhere(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """As `counting`, on every further network too."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["fake", "evm"])
-async def counting(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """A network that counts a key's transactions: one for each number, the dearest of several."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["silent fake", "tron"])
-async def uncounted(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[World]:
-    """A network that counts nothing: what a key sent is read from final blocks."""
-    async with opened(request, local_bitcoin) as world:
-        yield world
-
-
-@pytest_asyncio.fixture(params=["tron"])
-async def timed(request: pytest.FixtureRequest, local_bitcoin: LocalBitcoin) -> AsyncIterator[TimedWorld]:
-    """A network where nothing but time excludes two transactions."""
-    async with opened(request, local_bitcoin) as world:
-        yield cast(TimedWorld, world)
+# Any network; `..._anywhere`: every further network of a family too, for what depends on its own row of facts.
+world = on("fake", "evm", "tron", "bitcoin")
+anywhere = on("fake", "evm", "tron", "bitcoin", *FURTHER_NETWORKS)
+# A network of accounts that carries tokens: contracts decide, and what they did is told by receipts.
+tokens = on("fake", "evm", "tron")
+# A network where the slot itself excludes two versions, and the dearer one takes the other's place.
+replacing = on("fake", "evm", "bitcoin")
+replacing_anywhere = on("fake", "evm", "bitcoin", *FURTHER_NETWORKS)
+# A network that counts a key's transactions: one for each number, the dearest of several.
+counting = on("fake", "evm")
+counting_anywhere = on("fake", "evm", *FURTHER_NETWORKS)
+# A network that counts nothing: what a key sent is read from final blocks.
+uncounted = on("silent fake", "tron")
+# A network where nothing but time excludes two transactions.
+timed = on("tron")
 
 
 async def first_slot(world: World) -> Slot:

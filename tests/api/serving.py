@@ -22,8 +22,10 @@ def served(dsn: str) -> Iterator[tuple[str, House]]:
             server = uvicorn.Server(
                 uvicorn.Config(house.app, port=port, lifespan="off", log_level="critical", access_log=False)
             )
-            found.append(house)
             task = asyncio.create_task(server.serve())
+            while not server.started:  # noqa: ASYNC110 - it sets no event
+                await asyncio.sleep(0.05)
+            found.append(house)
             while not over.is_set():  # noqa: ASYNC110 - the event is a thread's
                 await asyncio.sleep(0.05)
             server.should_exit = True
@@ -31,11 +33,10 @@ def served(dsn: str) -> Iterator[tuple[str, House]]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    for _ in range(200):
-        if found:
+    for _ in range(1200):
+        if found or not thread.is_alive():
             break
         time.sleep(0.05)
-    time.sleep(0.2)
     try:
         yield f"http://127.0.0.1:{port}", found[0]
     finally:

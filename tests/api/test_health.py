@@ -39,7 +39,7 @@ async def test_metrics_count_requests_by_template_and_withdrawals_by_stage(house
 
 async def _until_down(house: House) -> None:
     """A backend outlives its killed server for the moment that it takes to notice."""
-    for _ in range(100):
+    for _ in range(600):
         if (await house.get("/readyz", "nobody")).status_code == 503:
             return
         await asyncio.sleep(0.05)

@@ -52,7 +52,7 @@ async def test_the_reference_is_one_page_that_fetches_nothing(house: House) -> N
     assert (await house.get("/openapi.json", "nobody")).json() == house.app.openapi()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)  # bounded by the number of its examples; this only ends what hangs
 def test_a_tool_that_tries_everything_the_description_allows_and_forbids_finds_no_fault(database_url: str) -> None:
     """schemathesis: no 5xx, only documented statuses, types and shapes, and nothing undocumented taken."""
     with served(database_url) as (url, house):
@@ -60,12 +60,11 @@ def test_a_tool_that_tries_everything_the_description_allows_and_forbids_finds_n
             run = subprocess.run(
                 [
                     *(TOOL, "run", f"{url}/openapi.json", "-H", f"Authorization: Bearer {house.tokens[who]}"),
-                    *("--max-examples", "10", "--seed", "7", "--no-color", "--request-timeout", "10"),
+                    *("--max-examples", "10", "--seed", "7", "--no-color", "--request-timeout", "120"),
                     *("--exclude-checks", "positive_data_acceptance"),
                 ],
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
             )
             assert run.returncode == 0, f"as {who}:\n{run.stdout[-6000:]}{run.stderr[-2000:]}"

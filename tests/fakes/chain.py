@@ -235,8 +235,9 @@ class Faults:
 
 class FakeChain:
     """`domain.ports.Chain` over a ModelChain. `mines` blocks are mined whenever a transaction was taken (0: the test
-    mines); `sent` lists the txid of every broadcast that reached a node. Not `counts`: the nodes do not tell how many
-    transactions a key has sent, so its blocks are read, `READ_BLOCKS_MAX` at a time.
+    mines); `sent` lists the txid of every broadcast that reached a node, `looks` counts the looks at slots. Not
+    `counts`: the nodes do not tell how many transactions a key has sent, so its blocks are read, `READ_BLOCKS_MAX` at a
+    time.
     """
 
     def __init__(
@@ -247,6 +248,7 @@ class FakeChain:
         self.faults = Faults()
         self.mines = mines
         self.sent: list[str] = []
+        self.looks = 0
         self._ours = frozenset(own.lower() for own in own_addresses)
 
     @property
@@ -336,6 +338,7 @@ class FakeChain:
             raise Refused(code, "The nodes refuse it.", txid=version.txid)
 
     async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+        self.looks += 1
         self._reach()
         head = self._head()
         hidden = self.faults.strikes("hidden_receipts")

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT_BASE = 18540
-EXPORT_WAIT_S = 15
+EXPORT_WAIT_S = 60
 ASKED_AND_PAID = (
     ("api", "POST /v1/withdrawals"),
     ("orchestrator", "RunWorkflow:Withdrawal"),

@@ -10,7 +10,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -168,14 +169,11 @@ async def cancelled(world: World, env: WorkflowEnvironment) -> dict[str, Handle]
 
 @path(slow=True)
 async def cancelled_too_late(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
-    async with world.at_work():
-        await world.serve()
-        withdrawal = await world.withdraw("25")
+    async with _paying(world) as withdrawal:
         await world.stands_at(withdrawal.id.removeprefix("withdrawal/"), Stage.BROADCAST)
         await withdrawal.signal("cancel", {"actor": "carol"})
         await world.until(lambda: world.books.calls["concluded"] > 0, "the plea refused")
         world.model.mine(3)
-        await withdrawal.result()
     return {"withdrawal-cancelled-too-late": withdrawal}
 
 
@@ -194,37 +192,28 @@ async def found_by_looking(world: World, env: WorkflowEnvironment) -> dict[str, 
 
 @path(slow=True)
 async def bumped(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
-    async with world.at_work():
-        await world.serve()
-        withdrawal = await world.withdraw("25")
+    async with _paying(world) as withdrawal:
         await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
         world.model.mine(3)
-        await withdrawal.result()
     return {"withdrawal-bumped": withdrawal}
 
 
 @path(slow=True)
 async def bump_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
-    async with world.at_work():
-        await world.serve()
-        withdrawal = await world.withdraw("25")
+    async with _paying(world) as withdrawal:
         await world.until(lambda: bool(world.chain.sent), "the first bytes out")
         world.vault.failures = [Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than allowed.")]
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         world.model.mine(3)
-        await withdrawal.result()
     return {"withdrawal-bump-refused": withdrawal}
 
 
 @path(slow=True)
 async def failed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
-    async with world.at_work():
-        await world.serve()
-        withdrawal = await world.withdraw("25")
+    async with _paying(world) as withdrawal:
         await world.until(lambda: bool(world.chain.sent), "the bytes out")
         world.model.broken.add(USDT)
         world.model.mine(3)
-        await withdrawal.result()
     return {"withdrawal-failed": withdrawal}
 
 
@@ -275,9 +264,7 @@ async def redrafted(world: World, env: WorkflowEnvironment) -> dict[str, Handle]
 @path(slow=True)
 async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     world.chain.faults.black_holes = 10**6
-    async with world.at_work():
-        await world.serve()
-        withdrawal = await world.withdraw("25")
+    async with _paying(world) as withdrawal:
         await world.until(lambda: bool(world.chain.sent), "the first bytes out")
         world.vault.failures = [Refused("SIGNER_QUORUM", "The approvals do not clear this payment.")]
         world.first_version_ends()
@@ -287,19 +274,15 @@ async def ended_by_time(world: World, env: WorkflowEnvironment) -> dict[str, Han
         await world.resume("the roster is mended")
         await world.until(lambda: bool(world.model.pool), "the second version in the pool")
         world.model.mine(3)
-        await withdrawal.result()
     return {"withdrawal-ended-by-time": withdrawal}
 
 
 @path()
 async def settling_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     world.books.failures["settle"] = [Refused("ENTRY_CONFLICT", "The entry stands with other lines.")]
-    async with world.at_work():
-        await world.serve()
-        withdrawal = await world.withdraw("25")
+    async with _paying(world) as withdrawal:
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         await world.resume("entry mended")
-        await withdrawal.result()
     return {"withdrawal-settling-refused": withdrawal}
 
 
@@ -367,6 +350,16 @@ async def served(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     finally:
         activities.hot_wallet.SERVE_MIN = term
     return {"hot-wallet-served": first}
+
+
+@asynccontextmanager
+async def _paying(world: World) -> AsyncIterator[Handle]:
+    """Everybody at work on a withdrawal of 25, from its request; what is left of it is waited for."""
+    async with world.at_work():
+        await world.serve()
+        withdrawal = await world.withdraw("25")
+        yield withdrawal
+        await withdrawal.result()
 
 
 async def _referred(world: World) -> tuple[str, Handle]:

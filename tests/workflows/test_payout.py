@@ -20,6 +20,7 @@ from domain.withdrawal import Stage
 from tests.fakes.chain import Tx
 from tests.workflows.world import ETHEREUM, USDT, World
 from workers.hosting import Hosted, worker
+from workflows.hot_wallet import HotWalletWorkflow
 from workflows.options import ORCHESTRATOR_QUEUE, chain_queue
 from workflows.payout import PayoutWorkflow
 from workflows.slot_story import REDRAFTS_MAX
@@ -139,7 +140,7 @@ async def test_a_payment_that_waits_too_long_is_bumped_on_the_same_slot(slow_wor
     async with world.at_work():
         _, handle = await sent(world)
         world.model.base_fee *= 40  # nobody takes the first version any more
-        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version", seconds=20)
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
         world.model.base_fee //= 40
         world.model.mine(3)
         conclusion = await handle.result()
@@ -155,7 +156,7 @@ async def test_an_old_version_may_still_win_and_is_settled_as_the_one_that_paid(
     world = slow_world
     async with world.at_work():
         _, handle = await sent(world)
-        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version", seconds=20)
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
         first = (await world.books.versions(f"{ETHEREUM}/{world.wallet.lower()}/0"))[0]
         world.model.mine(1, extra=[Tx.read(first.raw)])
         world.model.mine(2)
@@ -277,7 +278,7 @@ async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still
     async with world.at_work():
         _, handle = await sent(world)
         world.vault.failures = [Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than allowed.")]
-        await world.until(lambda: world.halted() is not None, "the wallet halted", seconds=20)
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
@@ -340,7 +341,7 @@ async def test_a_worker_that_dies_after_the_broadcast_is_replaced_and_nothing_is
         await world.serve()
         handle = await world.withdraw("25")
         async with worker(world.client, Hosted(chain_queue(ETHEREUM), activities=(dies, serve))):
-            await asyncio.wait_for(fell_silent.wait(), 10)
+            await asyncio.wait_for(fell_silent.wait(), 30)
         async with world.at_work("chain"):
             world.model.mine(3)
             assert (await handle.result()).stage is Stage.SETTLED
@@ -354,12 +355,17 @@ async def test_a_drained_worker_hands_over_at_once(slow_world: World) -> None:
     async with world.at_work("orchestrator", "books", "signer"):
         async with world.at_work("chain"):
             _, handle = await sent(world)
-            began = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - began < 3, "a drained worker leaves quickly"
+        assert await _left(handle) == "WORKER_LEAVING", "it did not stay until it was torn away"
         world.model.mine(3)
         async with world.at_work("chain"):
             assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
+
+
+async def _left(handle: WorkflowHandle[Any, Any]) -> str:
+    """Why the attempt before this one at the story's open activity ended."""
+    (delivery,) = (await handle.describe()).raw_description.pending_activities
+    return str(delivery.last_failure.application_failure_info.type)
 
 
 # ---------------------------------------------------------------- who tells it
@@ -405,10 +411,10 @@ async def test_a_teller_that_was_terminated_by_hand_is_followed_by_another_and_p
     async with world.at_work():
         id, handle = await sent(world)
         await handle.terminate("somebody meant well")
-        await world.until(lambda: _runs(world, ""), "the slot's own workflow", seconds=25)
+        await world.until(lambda: _runs(world, ""), "the slot's own workflow")
         first = await world.payout(0).describe()
         await world.payout(0).terminate("somebody meant well again")
-        await world.until(lambda: _runs(world, first.run_id), "a new run of it", seconds=25)
+        await world.until(lambda: _runs(world, first.run_id), "a new run of it")
         world.model.mine(3)
         await world.stands_at(id, Stage.SETTLED)
         await world.payout(0).result()
@@ -472,7 +478,7 @@ async def test_a_story_at_a_halt_ends_when_another_teller_settled_its_slot_and_n
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         forged = Conclusion(id, Stage.SETTLED, "", "0x1")
         await handle.signal("concluded", forged)
-        await world.until(lambda: world.books.calls["concluded"] == 1, "a look at the books")
+        await world.until(lambda: world.books.calls["concluded"] >= 1, "a look at the books")
         assert (await handle.query(WithdrawalWorkflow.status)).stage is Stage.PLANNED
         (open_slot,) = await world.books.open_slots(ETHEREUM, world.wallet)
         await world.client.execute_workflow(
@@ -504,8 +510,8 @@ async def test_one_person_has_a_fee_raised_now_and_once(slow_world: World) -> No
         _, handle = await sent(world)
         note = await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
         assert (note.code, note.endorsers) == ("TAKEN", ("ann",))
-        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version", seconds=5)
-        await asyncio.sleep(0.5)
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version")
+        await world.looks()
         first, second = await world.books.versions(slot_of(world))
         assert second.fee.price > first.fee.price
         world.model.mine(3)
@@ -523,12 +529,12 @@ async def test_speeding_up_stays_within_the_caps_and_is_done_when_they_allow_it(
         await sent(world)
         world.model.base_fee = 10**15
         await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
-        looks = world.books.calls["versions"] + len(world.chain.sent)
-        await asyncio.sleep(1)
+        calls = world.books.calls["versions"] + len(world.chain.sent)
+        await world.looks(6)
         assert len(await world.books.versions(slot_of(world))) == 1
-        assert world.books.calls["versions"] + len(world.chain.sent) < looks + 3, "nobody is pestered meanwhile"
+        assert world.books.calls["versions"] + len(world.chain.sent) < calls + 3, "nobody is pestered meanwhile"
         world.model.base_fee = 10**9
-        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version", seconds=5)
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the second version")
     assert world.arrived() == 0
 
 
@@ -539,8 +545,10 @@ async def test_a_stranger_speeds_nothing_up(slow_world: World) -> None:
         await sent(world)
         with pytest.raises(WorkflowUpdateFailedError):
             await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["mallory"]))
-        await world.client.get_workflow_handle(hot_wallet_workflow_id(ETHEREUM, world.wallet)).signal("procedure", {})
-        await asyncio.sleep(0.5)
+        hot_wallet = world.client.get_workflow_handle(hot_wallet_workflow_id(ETHEREUM, world.wallet))
+        await hot_wallet.signal("procedure", {})
+        await hot_wallet.query(HotWalletWorkflow.status)  # whoever answers has read the letter
+        await world.looks()
         assert len(await world.books.versions(slot_of(world))) == 1
     assert [code for _, code, _ in world.books.procedures] == ["ENDORSEMENTS_MISSING"]
 
@@ -553,7 +561,7 @@ async def test_two_people_void_a_stuck_payment_and_its_money_goes_back(slow_worl
         with pytest.raises(WorkflowUpdateFailedError):
             await world.carry_out(world.endorsed(Kind.VOID, slot_of(world), people=["ann"]))
         await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
-        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
         world.model.mine(3)
         conclusion = await handle.result()
     assert (conclusion.stage, conclusion.reason) == (Stage.FAILED, "VOIDED")
@@ -569,7 +577,7 @@ async def test_an_older_version_may_still_win_over_the_one_that_pays_nobody(slow
     async with world.at_work():
         _, handle = await sent(world)
         await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
-        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
         first, second = await world.books.versions(slot_of(world))
         assert (first.void, second.void) == (False, True)
         world.model.mine(1, extra=[Tx.read(first.raw)])
@@ -586,9 +594,9 @@ async def test_what_voids_is_bumped_too_and_never_turns_into_a_payment(slow_worl
     async with world.at_work():
         _, handle = await sent(world)
         await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
-        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=5)
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
         await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["cyd"]))
-        await world.until(lambda: len(set(world.chain.sent)) == 3, "a dearer one", seconds=5)
+        await world.until(lambda: len(set(world.chain.sent)) == 3, "a dearer one")
         assert [version.void for version in await world.books.versions(slot_of(world))] == [False, True, True]
         world.model.mine(3)
         assert (await handle.result()).reason == "VOIDED"
@@ -604,7 +612,7 @@ async def test_a_payment_that_the_signer_refuses_is_voided_while_the_wallet_is_h
         handle = await world.withdraw("25")
         await world.until(lambda: world.halted() is not None, "the wallet halted")
         await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
-        await world.until(lambda: len(set(world.chain.sent)) == 1, "the version that pays nobody", seconds=5)
+        await world.until(lambda: len(set(world.chain.sent)) == 1, "the version that pays nobody")
         world.model.mine(3)
         assert (await handle.result()).reason == "VOIDED"
         assert world.halted() is not None, "the wallet is resumed by people, not by this"
@@ -621,7 +629,7 @@ async def test_whoever_takes_a_story_up_goes_on_voiding_it(slow_world: World, mo
         await handle.terminate("somebody was in a hurry")
         void = world.endorsed(Kind.VOID, slot_of(world))
         assert (await world.books.take_procedure(ETHEREUM, world.wallet, void, datetime.now(UTC))).taken
-        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody", seconds=10)
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
         world.model.mine(3)
         await world.stands_at(id, Stage.FAILED)
     assert world.row(id).reason == "VOIDED"

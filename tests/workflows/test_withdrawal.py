@@ -225,8 +225,13 @@ async def test_a_letter_that_the_books_refuse_ends_nothing(world: World) -> None
             world.books.failures[method] = [Refused("WITHDRAWAL_UNKNOWN", "There is no such withdrawal.")]
         await handle.signal("approve", world.letter("ann", id))
         await handle.signal("approve", "noise")
-        await world.until(lambda: not any(world.books.failures.values()), "both refusals")
+        await world.until(lambda: _refused(handle, 2), "both refusals")
         assert (await handle.query(WithdrawalWorkflow.status)).stage is Stage.REFERRED
+
+
+async def _refused(handle: WorkflowHandle[Any, Any], times: int) -> bool:
+    """Whether so many activities came back to the story with a refusal."""
+    return (await handle.fetch_history()).to_json().count("EVENT_TYPE_ACTIVITY_TASK_FAILED") == times
 
 
 async def test_nobody_fills_the_books_by_shouting(world: World) -> None:
@@ -244,7 +249,7 @@ async def test_a_forged_conclusion_neither_pays_nor_ends_it(world: World) -> Non
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
         await handle.signal("concluded", {"withdrawal_id": id, "stage": "SETTLED", "reason": "", "txid": None})
-        await world.until(lambda: world.books.calls["concluded"] == 1, "a look at the books")
+        await world.until(lambda: world.books.calls["concluded"] >= 1, "a look at the books")
         assert (await handle.query(WithdrawalWorkflow.status)).stage is Stage.REFERRED
         await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
     assert world.stage(id) is Stage.REFERRED

@@ -277,7 +277,7 @@ class World:
             ledger = self.books.balances[chart.hot_wallet(ETHEREUM, self.wallet, asset)]
             assert ledger == self.model.balance(asset, self.wallet), asset
 
-    async def until(self, holds: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 15) -> None:
+    async def until(self, holds: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 30) -> None:
         """Waits until it holds; the failure names what did not."""
         async with asyncio.timeout(seconds):
             try:
@@ -289,6 +289,16 @@ class World:
             except asyncio.CancelledError:
                 states = {id: row.stage.value for id, row in self.books.rows.items()}
                 raise AssertionError(f"never came: {what}; withdrawals stand at {states}") from None
+
+    async def again(self, method: str, times: int = 3) -> None:
+        """Waits until the books were asked this so many times more: what came of all but the last is there then."""
+        goal = self.books.calls[method] + times
+        await self.until(lambda: self.books.calls[method] >= goal, f"{method}, {times} times more")
+
+    async def looks(self, times: int = 3) -> None:
+        """Waits until slots were looked at so many times more: what came of all but the last is there then."""
+        goal = self.chain.looks + times
+        await self.until(lambda: self.chain.looks >= goal, f"{times} looks more")
 
     async def stands_at(self, id: str, stage: Stage) -> None:
         await self.until(lambda: self.stage(id) is stage, f"{id} at {stage}")

@@ -15,6 +15,7 @@ from btclib.exceptions import BTClibValueError
 from btclib.script.script_pub_key import ScriptPubKey
 
 from adapters.chains.shapes import elsewhere
+from adapters.chains.unpayable import refuse_ours, wrong_checksum
 from domain.errors import Refused
 
 # A chain is named by the last four bytes of its first block's hash.
@@ -63,8 +64,7 @@ def check(text: str, *, network: str, chain_id: int, ours: Collection[str]) -> s
         raise _malformed(text, forms, network)
     if not any(program):
         raise Refused("ADDRESS_ZERO", "Nobody owns this address; money sent there is lost.", network=network)
-    if address.lower() in ours:
-        raise Refused("ADDRESS_OURS", "This address is ours; transfer between accounts instead.", network=network)
+    refuse_ours(address, ours, network)
     return address
 
 
@@ -88,7 +88,7 @@ def _witness(text: str, forms: _Forms, network: str) -> tuple[str, bytes]:
         version, program, _ = witness_from_address(address)
     except BTClibValueError:
         if not _sums_up(address):
-            raise _wrong_checksum(network) from None
+            raise wrong_checksum(network) from None
         raise _unknown_program(network) from None
     if version > 1 or (version == 1 and len(program) != 32):
         raise _unknown_program(network)
@@ -117,7 +117,7 @@ def _hash(text: str, forms: _Forms, network: str) -> bytes:
     try:
         data = base58.decode(text)
     except BTClibValueError:
-        raise _wrong_checksum(network) from None
+        raise wrong_checksum(network) from None
     if len(data) != 21:
         raise _malformed(text, forms, network)
     for known in (_MAIN, _TEST):
@@ -126,14 +126,6 @@ def _hash(text: str, forms: _Forms, network: str) -> bytes:
     if data[0] not in (forms.key_hash, forms.script_hash):
         raise _malformed(text, forms, network)
     return data[1:]
-
-
-def _wrong_checksum(network: str) -> Refused:
-    return Refused(
-        "ADDRESS_CHECKSUM",
-        "The checksum of this address does not fit it: copy it again, at least one character is wrong.",
-        network=network,
-    )
 
 
 def _unknown_program(network: str) -> Refused:

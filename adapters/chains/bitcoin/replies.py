@@ -5,21 +5,10 @@ stranger spent, of our own transaction whose outputs have all been spent since, 
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 
+from adapters.chains import receptions
 from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
-from domain.errors import Refused, Uncertain
-
-
-class Reception(StrEnum):
-    """How one node took one signed transaction."""
-
-    TAKEN = "taken"
-    UNDERPRICED = "underpriced"
-    SLOT_USED = "slot used"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
+from adapters.chains.receptions import REFUSED, UNDERPRICED, Reception, Verdict
 
 IN_CHAIN = -27
 _WORDS: Sequence[tuple[Reception, tuple[str, ...]]] = (
@@ -36,14 +25,14 @@ _WORDS: Sequence[tuple[Reception, tuple[str, ...]]] = (
         ),
     ),
 )
-_VERDICTS: Sequence[tuple[Reception, str, str]] = (
-    (Reception.UNDERPRICED, "BROADCAST_UNDERPRICED", "The nodes want a higher fee for it: look, then bump."),
-    (
+_VERDICTS = (
+    UNDERPRICED,
+    Verdict(
         Reception.SLOT_USED,
         "BROADCAST_SLOT_USED",
         "The nodes miss a coin it spends; that proves nothing, it may be paid already: look by whom.",
     ),
-    (Reception.REFUSED, "BROADCAST_REFUSED", "The nodes refuse these bytes: read their words, then look."),
+    REFUSED,
 )
 
 
@@ -64,14 +53,5 @@ def judge(answers: Sequence[Answer | NodeSilent], txid: str) -> None:
     """Returns when a node has the transaction. Raises Uncertain BROADCAST_UNKNOWN when one did not say, else Refused
     BROADCAST_* with the most useful of what they said.
     """
-    receptions = {received(answer, txid) for answer in answers}
-    if Reception.TAKEN in receptions:
-        return
-    words = "; ".join(sorted({answer.message for answer in answers if isinstance(answer, NodeSaysNo)}))
-    if Reception.UNKNOWN in receptions:
-        raise Uncertain(
-            "BROADCAST_UNKNOWN", "A node did not say whether it took the transaction: look.", txid=txid, said=words
-        )
-    for reception, code, what_to_do in _VERDICTS:
-        if reception in receptions:
-            raise Refused(code, what_to_do, txid=txid, said=words)
+    words = [answer.message for answer in answers if isinstance(answer, NodeSaysNo)]
+    receptions.judge({received(answer, txid) for answer in answers}, _VERDICTS, txid, words)

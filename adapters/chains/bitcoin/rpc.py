@@ -15,18 +15,19 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import aiohttp
 from opentelemetry import trace
 
+from adapters.chains import json_rpc
 from adapters.chains import nodes as shared
 from adapters.chains.bitcoin.address import MAINNET
-from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, exchange, silent
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, exchange, host_of, silent
 from domain.network import Network
 
 CALL_TIMEOUT_S = 10.0
 LONG_CALL_TIMEOUT_S = 900.0  # reading the whole set of unspent outputs takes minutes on the main chain
 REPLY_BYTES_MAX = 128 * 2**20  # a block of 4 MB is 8 MB of hex; with previous outputs spelled out, some tens of MB
-REFUSAL_CHARS_MAX = 300
 SATS_PER_COIN = 10**8
 NOT_FOUND = -5
 OUT_OF_RANGE = -8
+WARMING_UP = -28
 
 _tracer = trace.get_tracer("strongroom.chains.bitcoin")
 
@@ -50,7 +51,7 @@ class Node:
 
     def __init__(self, url: str, network: Network, session: aiohttp.ClientSession) -> None:
         parts = urlsplit(url)
-        self.host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        self.host = host_of(url)
         self._url = urlunsplit((parts.scheme, self.host, parts.path or "/", "", ""))
         self._headers = {}
         if parts.username:
@@ -76,64 +77,35 @@ class Node:
         asked += [Call("getblockhash", (int(height),))] if wanted else []
         first, self_portrait, *checkpoint = await self._post(asked)
         if not isinstance(first, str) or first[-8:] != f"{self._network.chain_id:08x}":
-            raise self._silent("NODE_WRONG_CHAIN", "does not begin with our chain's first block")
+            raise silent(self.host, "NODE_WRONG_CHAIN", "does not begin with our chain's first block")
         if wanted and checkpoint != [wanted]:
-            raise self._silent("NODE_WRONG_CHAIN", f"does not hold the operator's checkpoint at height {height}")
+            raise silent(self.host, "NODE_WRONG_CHAIN", f"does not hold the operator's checkpoint at height {height}")
         version = str(self_portrait.get("subversion", "")) if isinstance(self_portrait, dict) else ""
         if self._network.chain_id == MAINNET and (not version or "knots" in version.lower()):
-            raise self._silent("NODE_WRONG_CHAIN", "is of a kind that has left the main chain: use Bitcoin Core")
+            raise silent(self.host, "NODE_WRONG_CHAIN", "is of a kind that has left the main chain: use Bitcoin Core")
         self._recognised = True
 
     async def _post(self, calls: Sequence[Call]) -> list[Answer]:
-        names = ",".join(dict.fromkeys(call.method for call in calls))
-        attributes: dict[str, str | int] = {
-            "rpc.system": "jsonrpc",
-            "rpc.method": names,
-            "server.address": self.host,
-            "rpc.calls": len(calls),
-        }
-        with _tracer.start_as_current_span(f"node {names}", kind=trace.SpanKind.CLIENT, attributes=attributes):
-            rows = [
-                {"jsonrpc": "2.0", "id": at, "method": call.method, "params": call.params}
-                for at, call in enumerate(calls)
-            ]
-            body = json.dumps(rows if len(rows) > 1 else rows[0]).encode()
-            return self._answers(await self._exchange(body, any(call.long for call in calls)), len(calls))
-
-    async def _exchange(self, body: bytes, long: bool) -> bytes:
-        return await exchange(
-            self._session,
-            self._url,
-            self.host,
-            body,
-            REPLY_BYTES_MAX,
-            statuses=(200, 404, 500),  # a refusal of an old-style answer comes as 404 or 500
-            headers=self._headers,
-            timeout_s=LONG_CALL_TIMEOUT_S if long else CALL_TIMEOUT_S,
-        )
-
-    def _answers(self, reply: bytes, count: int) -> list[Answer]:
-        try:
-            parsed = json.loads(reply, parse_float=Decimal)
-            rows = parsed if isinstance(parsed, list) else [parsed]
-            by_id = {row.get("id"): _answer(row) for row in rows}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise self._silent("NODE_GARBLED", "answered something that is no JSON-RPC") from None
-        if any(isinstance(answer, NodeSaysNo) and answer.number == -28 for answer in by_id.values()):
-            raise self._silent("NODE_BUSY", "is still starting")
-        if any(at not in by_id for at in range(count)):
-            raise self._silent("NODE_GARBLED", "left a call without an answer")
-        return [by_id[at] for at in range(count)]
-
-    def _silent(self, code: str, what: str) -> NodeSilent:
-        return silent(self.host, code, what)
+        with json_rpc.span(_tracer, self.host, calls):
+            reply = await exchange(
+                self._session,
+                self._url,
+                self.host,
+                json.dumps(json_rpc.request(calls)).encode(),
+                REPLY_BYTES_MAX,
+                statuses=(200, 404, 500),  # a refusal of an old-style answer comes as 404 or 500
+                headers=self._headers,
+                timeout_s=LONG_CALL_TIMEOUT_S if any(call.long for call in calls) else CALL_TIMEOUT_S,
+            )
+            return json_rpc.answers(self.host, reply, len(calls), _exactly, _busy)
 
 
-def _answer(row: Any) -> Answer:
-    error = row.get("error")
-    if error is None:
-        return row["result"]
-    return NodeSaysNo(int(error.get("code", 0)), str(error.get("message", ""))[:REFUSAL_CHARS_MAX])
+def _exactly(reply: bytes) -> Any:
+    return json.loads(reply, parse_float=Decimal)
+
+
+def _busy(refusal: NodeSaysNo) -> str:
+    return "is still starting" if refusal.number == WARMING_UP else ""
 
 
 def sats(coins: Any) -> int:

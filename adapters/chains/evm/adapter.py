@@ -7,8 +7,9 @@ from dataclasses import replace
 from adapters.chains.evm import address, replies, tx
 from adapters.chains.evm.look import Lookout
 from adapters.chains.evm.receipts import number
-from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo, open_nodes
-from adapters.chains.nodes import Answer, NodeSilent
+from adapters.chains.evm.rpc import Call, Nodes, open_nodes
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.receptions import Reception
 from domain import fee as fees
 from domain.asset import Asset
 from domain.coin import Coin
@@ -122,7 +123,7 @@ class EvmChain:
             _fee_history(), _balance_call(asset, wallet), Call("eth_estimateGas", (what.rpc(wallet),))
         )
         # A short wallet is our own matter and passes; it must not look like a payment that can never work.
-        if _quantity(has) < int(payments[0].amount) or replies.received(estimate) is replies.Reception.WALLET_SHORT:
+        if _quantity(has) < int(payments[0].amount) or replies.received(estimate) is Reception.WALLET_SHORT:
             raise Unavailable(
                 "WALLET_SHORT", f"The hot wallet lacks {asset.code}; the payment waits for its refill.", asset=asset.id
             )

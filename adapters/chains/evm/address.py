@@ -7,6 +7,7 @@ from collections.abc import Collection
 from eth_utils.address import to_checksum_address
 
 from adapters.chains.shapes import elsewhere
+from adapters.chains.unpayable import refuse_contracts, refuse_nobody_s, refuse_ours
 from domain.errors import Refused
 
 _EVM = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -30,22 +31,9 @@ def check(text: str, *, network: str, token_contracts: Collection[str], ours: Co
             network=network,
         )
     number = int(text, 16)
-    if number == 0:
-        raise Refused("ADDRESS_ZERO", "Nobody owns the zero address; money sent there is lost.", network=network)
-    if number in _PRECOMPILES:
-        raise Refused(
-            "ADDRESS_PRECOMPILE",
-            "This address belongs to the network itself; money sent there is lost.",
-            network=network,
-        )
-    if text.lower() in token_contracts:
-        raise Refused(
-            "ADDRESS_TOKEN_CONTRACT",
-            "This is the contract of a token, not a wallet; write the recipient's own address.",
-            network=network,
-        )
-    if text.lower() in ours:
-        raise Refused("ADDRESS_OURS", "This address is ours; transfer between accounts instead.", network=network)
+    refuse_nobody_s(number, system=number in _PRECOMPILES, network=network)
+    refuse_contracts(text, token_contracts, network)
+    refuse_ours(text, ours, network)
     return address
 
 

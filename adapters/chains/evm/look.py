@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from adapters.chains.evm.receipts import Expected, expected, number, read_inclusion
-from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo
+from adapters.chains.evm.rpc import Call, Nodes
 from adapters.chains.evm.tx import is_void
-from adapters.chains.nodes import Answer, NodeSilent, Shared, why_silent
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, Shared, why_silent
 from domain.asset import Asset
 from domain.errors import Unavailable
 from domain.money import Amount

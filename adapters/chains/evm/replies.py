@@ -1,27 +1,14 @@
 """What nodes say, and what it is worth: replies to a broadcast, and the reason inside a revert."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 
-from adapters.chains.evm.rpc import NodeSaysNo
-from adapters.chains.nodes import Answer, NodeSilent
-from domain.errors import Refused, Uncertain
+from adapters.chains import receptions
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.receptions import REFUSED, UNDERPRICED, Reception, Verdict
 
 REASON_CHARS_MAX = 200
 _ERROR_STRING = "0x08c379a0"  # Error(string)
 _PANIC = "0x4e487b71"  # Panic(uint256)
-
-
-class Reception(StrEnum):
-    """How one node took one signed transaction."""
-
-    TAKEN = "taken"
-    UNDERPRICED = "underpriced"
-    SLOT_USED = "slot used"
-    SLOT_AHEAD = "slot ahead"
-    WALLET_SHORT = "wallet short"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
 
 
 # In the words of geth, bor, erigon, reth, nethermind, besu and anvil; the first row that fits decides.
@@ -45,16 +32,24 @@ _WORDS: Sequence[tuple[Reception, tuple[str, ...]]] = (
     (Reception.WALLET_SHORT, ("insufficient funds", "insufficientfunds", "insufficient balance")),
 )
 
-_VERDICTS: Sequence[tuple[Reception, str, str]] = (
-    (Reception.UNDERPRICED, "BROADCAST_UNDERPRICED", "The nodes want a higher fee for it: look, then bump."),
-    (Reception.SLOT_USED, "BROADCAST_SLOT_USED", "The nodes say the nonce is used; that proves nothing: look by whom."),
-    (Reception.SLOT_AHEAD, "BROADCAST_SLOT_AHEAD", "The nodes lack a lower nonce: offer the lower slots again first."),
-    (
+_VERDICTS = (
+    UNDERPRICED,
+    Verdict(
+        Reception.SLOT_USED,
+        "BROADCAST_SLOT_USED",
+        "The nodes say the nonce is used; that proves nothing: look by whom.",
+    ),
+    Verdict(
+        Reception.SLOT_AHEAD,
+        "BROADCAST_SLOT_AHEAD",
+        "The nodes lack a lower nonce: offer the lower slots again first.",
+    ),
+    Verdict(
         Reception.WALLET_SHORT,
         "BROADCAST_WALLET_SHORT",
         "The wallet's coins do not cover it: top it up; it stays queued.",
     ),
-    (Reception.REFUSED, "BROADCAST_REFUSED", "The nodes refuse these bytes: read their words, then look."),
+    REFUSED,
 )
 
 
@@ -74,17 +69,8 @@ def judge(answers: Sequence[Answer | NodeSilent], txid: str) -> None:
     """Returns when a node has the transaction. Raises Uncertain BROADCAST_UNKNOWN when one did not say, else Refused
     BROADCAST_* with the most useful of what they said.
     """
-    receptions = {received(answer) for answer in answers}
-    if Reception.TAKEN in receptions:
-        return
-    words = "; ".join(sorted({answer.message for answer in answers if isinstance(answer, NodeSaysNo)}))
-    if Reception.UNKNOWN in receptions:
-        raise Uncertain(
-            "BROADCAST_UNKNOWN", "A node did not say whether it took the transaction: look.", txid=txid, said=words
-        )
-    for reception, code, what_to_do in _VERDICTS:
-        if reception in receptions:
-            raise Refused(code, what_to_do, txid=txid, said=words)
+    words = [answer.message for answer in answers if isinstance(answer, NodeSaysNo)]
+    receptions.judge({received(answer) for answer in answers}, _VERDICTS, txid, words)
 
 
 def reverted(refusal: NodeSaysNo) -> bool:

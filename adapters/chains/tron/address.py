@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Collection
 
 from adapters.chains.shapes import elsewhere
+from adapters.chains.unpayable import refuse_contracts, refuse_nobody_s, refuse_ours, wrong_checksum
 from domain.errors import Refused
 
 PREFIX = b"\x41"
@@ -33,27 +34,10 @@ def check(text: str, *, network: str, token_contracts: Collection[str], ours: Co
     try:
         number = int.from_bytes(bytes_of(text)[1:], "big")
     except ValueError:
-        raise Refused(
-            "ADDRESS_CHECKSUM",
-            "The checksum of this address does not fit it: copy it again, at least one character is wrong.",
-            network=network,
-        ) from None
-    if number == 0:
-        raise Refused("ADDRESS_ZERO", "Nobody owns the zero address; money sent there is lost.", network=network)
-    if number < _SYSTEM_BELOW or number in _PRECOMPILES:
-        raise Refused(
-            "ADDRESS_PRECOMPILE",
-            "This address belongs to the network itself; money sent there is lost.",
-            network=network,
-        )
-    if text.lower() in token_contracts:
-        raise Refused(
-            "ADDRESS_TOKEN_CONTRACT",
-            "This is the contract of a token, not a wallet; write the recipient's own address.",
-            network=network,
-        )
-    if text.lower() in ours:
-        raise Refused("ADDRESS_OURS", "This address is ours; transfer between accounts instead.", network=network)
+        raise wrong_checksum(network) from None
+    refuse_nobody_s(number, system=number < _SYSTEM_BELOW or number in _PRECOMPILES, network=network)
+    refuse_contracts(text, token_contracts, network)
+    refuse_ours(text, ours, network)
     return text
 
 

@@ -1,7 +1,8 @@
 """The messages of a TRON transaction: field numbers, names and kinds, as java-tron's .proto files have them.
 
 Source: github.com/tronprotocol/protocol, core/Tron.proto, core/contract/*.proto. Fields that are not listed are
-unknown to us, and unknown fields are refused.
+unknown to us, and unknown fields are refused. The local network's node has its own hand-written copy of these tables,
+so that a field that is wrong here is found by a node that reads it otherwise.
 """
 
 from collections.abc import Mapping

@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 from opentelemetry import trace
 
 from adapters.chains import nodes as shared
-from adapters.chains.nodes import Answer, NodeSilent, exchange, silent
+from adapters.chains.nodes import Answer, exchange, host_of, silent
 
 CALL_TIMEOUT_S = 5.0
 REPLY_BYTES_MAX = 32 * 2**20
@@ -41,8 +40,7 @@ class Node:
     def __init__(self, urls: str, chain_id: int, session: aiohttp.ClientSession) -> None:
         full, _, solid = urls.partition("|")
         self._full, self._solid = full.rstrip("/"), (solid or full).rstrip("/")
-        parts = urlsplit(full)
-        self.host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        self.host = host_of(full)
         self._chain_id = chain_id
         self._session = session
         self._recognised = False
@@ -63,7 +61,7 @@ class Node:
             block = await self._post(Call(f"{space}/getblockbynum", {"num": 0}))
             named = str(block.get("blockID", ""))[-8:] if isinstance(block, dict) else ""
             if named != f"{self._chain_id:08x}":
-                raise self._silent("NODE_WRONG_CHAIN", f"names its chain {named or 'not at all'}")
+                raise silent(self.host, "NODE_WRONG_CHAIN", f"names its chain {named or 'not at all'}")
         self._recognised = True
 
     async def _post(self, call: Call) -> Answer:
@@ -75,13 +73,10 @@ class Node:
             try:
                 answer = orjson.loads(reply)
             except ValueError:
-                raise self._silent("NODE_GARBLED", "answered something that is no JSON") from None
+                raise silent(self.host, "NODE_GARBLED", "answered something that is no JSON") from None
             if isinstance(answer, dict) and "Error" in answer:
-                raise self._silent("NODE_ERROR", "answered with an error of its own")
+                raise silent(self.host, "NODE_ERROR", "answered with an error of its own")
             return answer
-
-    def _silent(self, code: str, what: str) -> NodeSilent:
-        return silent(self.host, code, what)
 
 
 @asynccontextmanager

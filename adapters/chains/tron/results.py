@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from adapters.chains import receptions
 from adapters.chains.nodes import Answer, NodeSilent
+from adapters.chains.receptions import REFUSED, Reception, Verdict
 from adapters.chains.tron.address import bytes_of
 from adapters.chains.tron.wire import field
 from domain.asset import Asset
-from domain.errors import Refused, Uncertain
 from domain.payout import Inclusion, Slot
 
 TRANSFER_TOPIC = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -139,16 +139,6 @@ def _plain(address: str) -> str:
 
 
 # ---------------------------------------------------------------- replies to a broadcast
-class Reception(StrEnum):
-    """How one node took one signed transaction. None of them proves anything about the chain."""
-
-    TAKEN = "taken"
-    EXPIRED = "expired"
-    WALLET_SHORT = "wallet short"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
-
 _CODES = {
     "DUP_TRANSACTION_ERROR": Reception.TAKEN,  # the node had it once; whether it still does, only a look says
     "TRANSACTION_EXPIRATION_ERROR": Reception.EXPIRED,
@@ -160,14 +150,16 @@ _CODES = {
     "TOO_BIG_TRANSACTION_ERROR": Reception.REFUSED,
 }
 _SHORT_WORDS = ("balance is not sufficient", "insufficient")
-_VERDICTS: Sequence[tuple[Reception, str, str]] = (
-    (Reception.EXPIRED, "BROADCAST_EXPIRED", "The nodes call it expired, which is no proof: only solid time is."),
-    (
+_VERDICTS = (
+    Verdict(
+        Reception.EXPIRED, "BROADCAST_EXPIRED", "The nodes call it expired, which is no proof: only solid time is."
+    ),
+    Verdict(
         Reception.WALLET_SHORT,
         "BROADCAST_WALLET_SHORT",
         "The wallet's coins do not cover it: top it up; it is offered again.",
     ),
-    (Reception.REFUSED, "BROADCAST_REFUSED", "The nodes refuse these bytes: read their words, then look."),
+    REFUSED,
 )
 
 
@@ -189,17 +181,8 @@ def judge(answers: Sequence[Answer | NodeSilent], txid: str) -> None:
     """Returns when a node has the transaction. Raises Uncertain BROADCAST_UNKNOWN when one did not say, else Refused
     BROADCAST_* with the most useful of what they said.
     """
-    receptions = {received(answer, txid) for answer in answers}
-    if Reception.TAKEN in receptions:
-        return
-    words = "; ".join(sorted({_words(answer) for answer in answers if isinstance(answer, dict)}))
-    if Reception.UNKNOWN in receptions:
-        raise Uncertain(
-            "BROADCAST_UNKNOWN", "A node did not say whether it took the transaction: look.", txid=txid, said=words
-        )
-    for reception, code, what_to_do in _VERDICTS:
-        if reception in receptions:
-            raise Refused(code, what_to_do, txid=txid, said=words)
+    words = [_words(answer) for answer in answers if isinstance(answer, dict)]
+    receptions.judge({received(answer, txid) for answer in answers}, _VERDICTS, txid, words)
 
 
 def strangers(answers: Sequence[Answer | NodeSilent], txid: str) -> list[str]:

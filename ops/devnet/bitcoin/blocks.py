@@ -15,6 +15,7 @@ from ops.devnet.bitcoin.faults import Dice, Order
 from ops.devnet.bitcoin.regtest import Regtest
 from ops.devnet.bitcoin.rpc import NodeDown, RpcError, sats
 from ops.devnet.bitcoin.swaps import Memory, Offered, swapped
+from ops.devnet.pace import disturbed
 
 log = logging.getLogger("strongroom.bitcoin_proxy")
 
@@ -106,16 +107,7 @@ class Blocks:
         trail = BURIED_BLOCKS if self._block_s == 0 else LIVELY_BLOCKS
         lively = self._quiet_blocks < trail
         pace_s = self._block_s if lively else max(IDLE_BLOCK_S, self._block_s)
-        left = self._last_block_at + pace_s - monotonic()
-        if left <= 0:
-            await asyncio.sleep(0)  # a chain without a pace must leave room for requests
-            return False
-        self._moved.clear()
-        try:
-            await asyncio.wait_for(self._moved.wait(), left)
-        except TimeoutError:
-            return False
-        return True
+        return await disturbed(self._moved, self._last_block_at + pace_s)
 
     def _stir(self) -> None:
         """Something was sent: the chain is lively again."""

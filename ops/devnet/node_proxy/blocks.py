@@ -17,6 +17,7 @@ from ops.devnet.node_proxy.pool import Account, Chain, Pool
 from ops.devnet.node_proxy.rules import Rules
 from ops.devnet.node_proxy.transaction import Transaction
 from ops.devnet.node_proxy.words import Rejected, nonce_too_low
+from ops.devnet.pace import disturbed
 
 log = logging.getLogger("strongroom.node_proxy")
 
@@ -175,15 +176,7 @@ class Blocks:
         """Waits until the next block is due. True when something happened meanwhile: it has to be asked anew."""
         lively = len(self.pool) > 0 or self._quiet_blocks < self._trail
         pace = (self._block_s or INSTANT_TRAIL_PAUSE_S) if lively else IDLE_BLOCK_S
-        left = self._last_block_at + pace - monotonic()
-        if left <= 0:
-            return False
-        self._moved.clear()
-        try:
-            await asyncio.wait_for(self._moved.wait(), left)
-        except TimeoutError:
-            return False
-        return True
+        return await disturbed(self._moved, self._last_block_at + pace)
 
     async def _mine(self) -> int:
         """One block; returns how many of the pool's transactions the chain has passed with it."""

@@ -128,7 +128,3 @@ class Dice(dice.Dice[Faults]):
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(Faults(), seed)
-
-    def obey(self, order: Order) -> None:
-        """Takes over the faults that the order names."""
-        self.take_over(order, reset=order.reset, seed=order.seed)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ops.devnet.pace import disturbed
 from ops.devnet.tron.block import Block
 from ops.devnet.tron.chain import Chain, Pace
 from ops.devnet.tron.faults import Dice, NodeName, Order
@@ -199,16 +200,7 @@ class Network:
         """Waits until the next block is due. True when something happened meanwhile: it has to be asked anew."""
         lively = len(self._chain.pool) > 0 or self._quiet_blocks < self._trail or self.is_split
         pace_s = self._block_s if lively else max(IDLE_BLOCK_S, self._block_s)
-        left = self._last_block_at + pace_s - time.monotonic()
-        if left <= 0:
-            await asyncio.sleep(0)  # a chain without a pace must leave room for requests
-            return False
-        self._moved.clear()
-        try:
-            await asyncio.wait_for(self._moved.wait(), left)
-        except TimeoutError:
-            return False
-        return True
+        return await disturbed(self._moved, self._last_block_at + pace_s)
 
     def _branches(self) -> list[Chain]:
         return [self._chain] if self._branch is None else [self._chain, self._branch]

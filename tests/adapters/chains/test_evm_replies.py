@@ -3,8 +3,9 @@
 import pytest
 from eth_abi.abi import encode
 
-from adapters.chains.evm.replies import REASON_CHARS_MAX, Reception, judge, received, revert_reason, reverted
-from adapters.chains.evm.rpc import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.evm.replies import REASON_CHARS_MAX, judge, received, revert_reason, reverted
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent
+from adapters.chains.receptions import Reception
 from domain.errors import Refused, Uncertain
 
 SILENT = NodeSilent("NODE_SILENT", "no answer")

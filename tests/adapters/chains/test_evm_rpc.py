@@ -1,6 +1,5 @@
 """Speaking to nodes: reads find an answer if anybody has one, sends are said once, and no secret leaves."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +10,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from adapters.chains import nodes as shared
 from adapters.chains.evm import rpc
-from adapters.chains.evm.rpc import Call, Nodes, NodeSaysNo, NodeSilent, open_nodes
+from adapters.chains.evm.rpc import Call, Nodes, open_nodes
+from adapters.chains.nodes import NodeSaysNo, NodeSilent
 from tests.adapters.chains.scripted import CHAIN_ID, Said, ScriptedNode, serving
 
 HEAD = Call("eth_blockNumber")
@@ -137,17 +137,15 @@ async def test_a_slow_node_does_not_hold_up_what_another_one_took() -> None:
     async with speaking_to(slow, good, timeout_s=5.0) as nodes:
         await nodes.ask_all(HEAD)
         slow.delay_s = 3.0
-        begun = time.monotonic()
         answers = await nodes.tell(Call("eth_sendRawTransaction", ("0xraw",)), grace_s=0.1)
-        assert time.monotonic() - begun < 1.0
-    assert isinstance(answers[0], NodeSilent)
+    assert isinstance(answers[0], NodeSilent), "its answer was not waited for"
     assert answers[1] == "0xhash"
 
 
 async def test_a_refusal_is_no_reason_to_stop_waiting_for_a_slower_yes() -> None:
     slow, quick = node(), node()
     quick.answers["eth_sendRawTransaction"] = Said(-32000, "nonce too low")
-    async with speaking_to(slow, quick) as nodes:
+    async with speaking_to(slow, quick, timeout_s=30.0) as nodes:
         await nodes.ask_all(HEAD)
         slow.delay_s = 0.3
         answers = await nodes.tell(Call("eth_sendRawTransaction", ("0xraw",)), grace_s=0.01)

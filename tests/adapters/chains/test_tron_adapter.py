@@ -1,14 +1,11 @@
 """TRON's adapter against a local node that does its worst: what it asks, what it believes, what it refuses."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from adapters.chains.nodes import NodeSilent
 from adapters.chains.tron import codec, results
@@ -21,26 +18,13 @@ from domain.fee import NetworkCost
 from domain.money import Amount
 from domain.payout import Payment, Slot, all_dead, dead
 from ops.devnet.tron.genesis import DISPERSE, TREASURY
-from tests.adapters.chains.tron_world import COIN, SUN, TOKEN, LocalTron, TronWorld, tron_world
+from tests.adapters.chains.tron_world import COIN, SUN, TOKEN, LocalTron, TronWorld
 from tests.adapters.chains.worlds import K
 
+FIRST_PORT = 19740
 TXID = "ab" * 32
 CHAIN = Parameters(100, 1000, SUN, 100_000, 15_000 * SUN)
 NOTHING = Resources(0, 0, 0)
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
-    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    with LocalTron.running(19740 + 2 * turn, tmp_path_factory.mktemp("tron")) as local:
-        yield local
-
-
-@pytest_asyncio.fixture
-async def world(local: LocalTron) -> AsyncIterator[TronWorld]:
-    async with tron_world(local) as world:
-        assert isinstance(world, TronWorld)
-        yield world
 
 
 def fields(unsigned: str) -> dict[str, Any]:

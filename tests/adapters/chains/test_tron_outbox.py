@@ -1,7 +1,6 @@
 """What a TRON key has sent, read from nodes that leave out, invent or fall silent; and the headers that bind them."""
 
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -14,9 +13,10 @@ from adapters.chains.tron.outbox import Outbox
 from adapters.chains.tron.results import read_scanned
 from domain.errors import Unavailable
 from domain.outgoing import Outgoing
-from tests.adapters.chains.tron_world import LocalTron, TronWorld, tron_world
+from tests.adapters.chains.tron_world import LocalTron, TronWorld
 from tests.adapters.chains.worlds import K
 
+FIRST_PORT = 19760
 Lie = Callable[[Any], Any]
 # Headers of the main and of a test network, as their nodes told them.
 HEADERS = [
@@ -65,20 +65,6 @@ class Liar(Node):
         if call.path.endswith("getblockbylimitnext"):
             answer = {**answer, "block": [self.lie(row) for row in answer.get("block", ())]}
         return answer
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTron]:
-    turn = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    with LocalTron.running(19760 + 2 * turn, tmp_path_factory.mktemp("tron")) as local:
-        yield local
-
-
-@pytest_asyncio.fixture
-async def world(local: LocalTron) -> AsyncIterator[TronWorld]:
-    async with tron_world(local) as world:
-        assert isinstance(world, TronWorld)
-        yield world
 
 
 @pytest_asyncio.fixture

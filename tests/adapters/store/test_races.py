@@ -2,39 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import pytest_asyncio
 
-from adapters.store.opening import Store, open_store
+from adapters.store.opening import Store
 from domain.errors import StrongroomError
 from domain.intent import Ruling
 from domain.ledger import chart
 from domain.ports import Receipt, Request
 from domain.withdrawal import Stage
-from tests.adapters.store.world import COIN, USDT, World, final_of, postgres_world
-from tests.cluster import Cluster
-
-
-@pytest.fixture
-def fresh_dsn(cluster: Cluster) -> Iterator[str]:
-    dsn = cluster.migrated()
-    yield dsn
-    cluster.drop(dsn)
-
-
-@pytest_asyncio.fixture
-async def world(fresh_dsn: str) -> AsyncIterator[World]:
-    async with postgres_world(fresh_dsn) as world:
-        yield world
-
-
-@pytest_asyncio.fixture
-async def store(fresh_dsn: str, world: World) -> AsyncIterator[Store]:
-    """Another process on the same database."""
-    async with open_store(fresh_dsn, world.catalogue, world.people, pool_max=4) as store:
-        yield store
+from tests.adapters.store.world import COIN, USDT, World, final_of
 
 
 async def test_one_key_at_two_doors_at_once_holds_once_and_the_other_is_told_to_wait(

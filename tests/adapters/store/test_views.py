@@ -1,11 +1,9 @@
 """What is shown is what is written, to those it belongs to, page by page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -13,34 +11,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from adapters.catalogue import load
 from adapters.store import database as database_module
-from adapters.store.opening import Store, open_store
+from adapters.store.opening import Store
 from domain.errors import Refused
 from domain.ledger import chart
 from domain.ports import WithdrawalFilter
 from domain.withdrawal import Stage
-from tests.adapters.store.world import COIN, ETH, USDT, WALLET, World, final_of, postgres_world
-from tests.cluster import Cluster
+from tests.adapters.store.world import COIN, ETH, USDT, WALLET, World, final_of
 
 SOON = datetime(2100, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def fresh_dsn(cluster: Cluster) -> Iterator[str]:
-    dsn = cluster.migrated()
-    yield dsn
-    cluster.drop(dsn)
-
-
-@pytest_asyncio.fixture
-async def world(fresh_dsn: str) -> AsyncIterator[World]:
-    async with postgres_world(fresh_dsn) as world:
-        yield world
-
-
-@pytest_asyncio.fixture
-async def store(fresh_dsn: str, world: World) -> AsyncIterator[Store]:
-    async with open_store(fresh_dsn, world.catalogue, world.people, pool_max=4) as store:
-        yield store
 
 
 # ---------------------------------------------------------------- one withdrawal

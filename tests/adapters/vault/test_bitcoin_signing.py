@@ -137,11 +137,11 @@ async def test_two_payments_to_one_address_are_two_outputs(desk: Desk) -> None:
     assert [o.script_pub_key.script for o in sent.vout[:3]] == [script_of(client(1))] * 3
 
 
-async def test_fifty_coins_are_signed_in_much_less_than_two_seconds(desk: Desk) -> None:
+async def test_fifty_coins_are_signed_for_much_less_than_two_seconds_of_cpu(desk: Desk) -> None:
     order = desk.order([paying(n) for n in range(1, 101)], [purse(n) for n in range(1, 51)])
-    begun = time.perf_counter()
+    begun = time.process_time()
     version = await desk.vault.sign(order)
-    took_s = time.perf_counter() - begun
+    took_s = time.process_time() - begun
     assert kernel_check(bytes.fromhex(version.raw[2:]), spent_of(order)) == [True] * 50
     assert took_s < 2, f"{took_s:.2f} s"
 
