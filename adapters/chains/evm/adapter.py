@@ -81,7 +81,7 @@ class EvmChain:
     async def void(self, slot: Slot, last: Fee | None) -> Draft:
         """No coins from the wallet to itself, under the same nonce."""
         what = tx.nothing(slot.wallet)
-        history, estimate = await self._nodes.ask(_fee_history(), Call("eth_estimateGas", (what.rpc(slot.wallet),)))
+        history, estimate = await self._nodes.ask(_fee_history(), _estimate(what, slot.wallet))
         fee: Fee | None = self._chosen(history, self._with_margin(_quantity(estimate)))
         if fee is not None and last is not None:
             rules = replace(self._network.fees, gas_bump_percent=0)
@@ -120,7 +120,7 @@ class EvmChain:
         what = tx.payload(tuple(payments), self._assets)
         asset = self._assets[payments[0].asset]
         history, has, estimate = await self._nodes.ask(
-            _fee_history(), _balance_call(asset, wallet), Call("eth_estimateGas", (what.rpc(wallet),))
+            _fee_history(), _balance_call(asset, wallet), _estimate(what, wallet)
         )
         # A short wallet is our own matter and passes; it must not look like a payment that can never work.
         if _quantity(has) < int(payments[0].amount) or replies.received(estimate) is Reception.WALLET_SHORT:
@@ -175,6 +175,13 @@ def _cannot_pay(refusal: NodeSaysNo, asset: Asset) -> StrongroomError:
 
 def _fee_history() -> Call:
     return Call("eth_feeHistory", (hex(FEE_HISTORY_BLOCKS), "latest", [FEE_PERCENTILE]))
+
+
+def _estimate(what: tx.Payload, wallet: str) -> Call:
+    """As of the last block, whatever the client's default is: by the pending state a second token transfer to a new
+    holder looks cheap because the first one, which may yet be replaced, opened the holder's slot.
+    """
+    return Call("eth_estimateGas", (what.rpc(wallet), "latest"))
 
 
 def _balance_call(asset: Asset, address: str) -> Call:

@@ -37,7 +37,8 @@ async def test_a_quote_is_one_round_trip_for_the_very_call() -> None:
         fee = await chain.quote(PAYMENTS, WALLET)
     assert (fee.weight, fee.price, fee.tip) == (60_000, 22 * GWEI, 2 * GWEI)
     assert len(one.methods) == 1
-    [call] = [params[0] for calls in one.asked for method, params in calls if method == "eth_estimateGas"]
+    [[call, block]] = [params for calls in one.asked for method, params in calls if method == "eth_estimateGas"]
+    assert block == "latest"
     assert call["from"] == WALLET
     assert call["to"] == str(TOKEN.contract).lower()
     assert call["data"].startswith("0xa9059cbb")

@@ -120,6 +120,18 @@ def test_arbitrum_s_gas_holds_the_price_of_the_bytes_below(further_chains: Local
 
 
 # ---------------------------------------------------------------- what follows for a payout
+async def test_a_second_token_payment_has_gas_for_the_day_on_which_the_first_one_never_lands(
+    further_chains: LocalChains,
+) -> None:
+    async with world_on(further_chains, "polygon") as world:
+        latest, _ = await world.chain.next_scarce(world.wallet)
+        first = world.slot(latest, world.token)
+        alone = await world.chain.quote(first.payments, world.wallet)
+        await sent(world, first, alone)
+        behind = await world.chain.quote(first.payments, world.wallet)
+        assert behind.weight == alone.weight
+
+
 async def test_a_version_with_too_little_gas_for_its_bytes_is_healed_by_the_next(further_chains: LocalChains) -> None:
     async with world_on(further_chains, "arbitrum") as world:
         latest, _ = await world.chain.next_scarce(world.wallet)
