@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.stories import Stories
 from domain.crash_points import CrashPoint, passing
 from domain.intent import Decision
-from domain.payout import Final, Slot
+from domain.payout import Consumption, Final, Slot
 from domain.policy import Verdict
 from domain.ports import Books, Conclusion, DecisionNote, ProcedureNote
 from domain.procedure import Endorsed, Kind
@@ -78,12 +78,15 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """A procedure about a hot wallet or one of its slots, as it arrived."""
+    """A procedure about a hot wallet or one of its slots, as it arrived. `proof`: what the chain said since, where the
+    procedure rests on that.
+    """
 
     network: str
     wallet: str
     endorsed: Endorsed
     at: datetime
+    proof: Consumption | None = None
 
 
 class BooksActivities:
@@ -154,7 +157,7 @@ class BooksActivities:
         RESUME everybody whose story stands still looks anew.
         """
         procedure = order.endorsed.procedure
-        note = await self._books.take_procedure(order.network, order.wallet, order.endorsed, order.at)
+        note = await self._books.take_procedure(order.network, order.wallet, order.endorsed, order.at, order.proof)
         activity.logger.warning(
             "procedure %s about %s: %s", procedure.kind, procedure.subject, note.code, extra={"hash": note.hash}
         )
@@ -163,4 +166,11 @@ class BooksActivities:
                 await self._stories.look_again(open_slot.slot)
             elif procedure.subject == open_slot.slot.id:
                 await self._stories.hand_over(open_slot.slot, order.endorsed)
+        if note.taken and order.proof is not None:  # its slot is open no more
+            await self._stories.hand_over(order.proof.slot, order.endorsed)
         return note
+
+    @activity.defn
+    async def consumer(self, slot_id: str) -> str | None:
+        """The stranger's txid by which people gave the slot up; None for any other slot."""
+        return await self._books.consumer(slot_id)

@@ -1,6 +1,6 @@
 """Bringing one slot to its end at one network: store, offer, look, offer again, until the facts say what comes next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.payout import (
     Act,
+    Consumption,
     Delivery,
     Draft,
     Facts,
@@ -21,11 +22,13 @@ from domain.payout import (
     Version,
     all_dead,
     bump_due,
+    consumption,
     decide,
     look_pause_s,
     offered,
 )
 from domain.ports import Books, Chain
+from domain.procedure import PROVEN
 
 OUTAGE_PAUSE_MAX_S = 5.0
 
@@ -63,6 +66,16 @@ class VoidStep:
 
     draft: Draft | None = None
     version: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProofOrder:
+    """A slot of a wallet that a stranger's transaction `txid` is said to have consumed."""
+
+    network: str
+    wallet: str
+    slot_id: str
+    txid: str
 
 
 class ChainActivities:
@@ -114,6 +127,30 @@ class ChainActivities:
             if versions and versions[-1].void:
                 return VoidStep(version=versions[-1])
             return VoidStep(draft=await self._chain.void(order.slot, versions[-1].fee if versions else None))
+
+    @activity.defn
+    async def prove_consumed(self, order: ProofOrder) -> Consumption | None:
+        """What the nodes say of it now; None when the books hold no such open slot."""
+        async with Pulse():
+            opened = await self._books.open_slots(order.network, order.wallet)
+            found = next((one for one in opened if one.slot.id == order.slot_id), None)
+            if found is None:
+                return None
+            slot = found.slot
+            facts = await self._chain.observe(slot, found.versions)
+            code = consumption(await self._books.versions(slot.id), facts, order.txid)
+            proof = Consumption(slot, order.txid, code, facts.final_block)
+            return await self._counted(proof, {one.slot.scarce for one in opened}) if code == PROVEN else proof
+
+    async def _counted(self, proof: Consumption, opened: Set[str]) -> Consumption:
+        """With what the network counts of the key, where it counts. A number beyond our slots that a stranger used too
+        is passed by only when that is final: a gap below our next slot would stop all that follow.
+        """
+        latest, _ = await self._chain.next_scarce(proof.slot.wallet)
+        if not latest or str(latest - 1) in opened - {proof.slot.scarce}:
+            return proof
+        last = await self._chain.observe(replace(proof.slot, scarce=str(latest - 1)), ())
+        return replace(proof, counted=latest) if last.used else replace(proof, code="CONSUMPTION_UNPROVEN")
 
 
 class _Watch:

@@ -451,7 +451,7 @@ class _Full(Exception):
 
 
 def _shown(item: PayoutItem) -> Item:
-    return Item(item.intent, item.decisions)
+    return Item(item.intent, item.decisions, item.replans)
 
 
 def _key(item: PayoutItem) -> str:

@@ -27,7 +27,7 @@ from enum import StrEnum
 
 from domain.coin import Coin
 from domain.intent import Decision, Intent
-from domain.procedure import Endorsed
+from domain.procedure import PROVEN, Endorsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,13 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One payment as the signer must judge it: the intent people saw and their decisions over its hash."""
+    """One payment as the signer must judge it: the intent people saw and their decisions over its hash. `replans`: the
+    endorsed procedures by which it may take another slot, one for each slot of it that a stranger consumed.
+    """
 
     intent: Intent
     decisions: tuple[Decision, ...]
+    replans: tuple[Endorsed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,20 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
+class Consumption:
+    """The chain's answer whether a stranger's transaction `txid` consumed `slot`: `code` is PROVEN or why not (see
+    `consumption`), as of final block `block`. `counted`: how many transactions of the key are final where the network
+    counts them, 0 where that says nothing new.
+    """
+
+    slot: Slot
+    txid: str
+    code: str
+    block: int
+    counted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What to do next. OFFER: send the same bytes of version number `offer` again. BUMP: sign a new version at `fee`,
     in the place of versions `after` where those are proven dead. FINAL carries its proof. `reason` says why in a
@@ -276,7 +293,7 @@ def decide(
     if facts.used and deep:
         return _conclude(slot, facts, *deep[0])
     if facts.used:
-        return _unproven(slot, facts, set(ours))
+        return _unproven(slot, versions, facts)
     if included:
         _, inclusion = included[0]
         depth = max(0, facts.head - inclusion.block + 1)
@@ -335,6 +352,29 @@ def all_dead(versions: Sequence[Version], facts: Facts) -> bool:
 def inclusion(facts: Facts) -> tuple[str, Inclusion] | None:
     """The version (txid) that a canonical block holds now, and where; None while no node shows one."""
     return next(((s.txid, s.inclusion) for s in facts.sightings if s.inclusion is not None), None)
+
+
+def stranger(versions: Sequence[Version], facts: Facts) -> str | None:
+    """The transaction, none of ours, that is proven to have consumed the slot at final depth; None without such a
+    proof.
+    """
+    ours = {version.txid for version in versions}
+    return facts.consumer if facts.used and facts.consumer not in ours else None
+
+
+def consumption(versions: Sequence[Version], facts: Facts, named: str) -> str:
+    """PROVEN when transaction `named`, none of ours, consumed the slot at final depth and no version is in any block:
+    it is what `decide` halts on, and no version can be included any more. Else CONSUMER_OURS, CONSUMER_OTHER or
+    CONSUMPTION_UNPROVEN.
+
+    `versions` must have been read AFTER `facts`: one that was signed meanwhile must never be taken for a stranger's.
+    """
+    if inclusion(facts) is not None or facts.consumer in {version.txid for version in versions}:
+        return "CONSUMER_OURS"
+    found = stranger(versions, facts)
+    if found is None or not facts.complete or ends_by_time(facts):
+        return "CONSUMPTION_UNPROVEN"
+    return PROVEN if found == named else "CONSUMER_OTHER"
 
 
 def foreign_use(next_of_ours: int, latest: int, pending: int) -> str | None:
@@ -398,11 +438,10 @@ def _may_still_win(facts: Facts, winner: str) -> list[str]:
     return [s.txid for s in facts.sightings if s.txid != winner and s.expires_at_ms is not None and not dead(s)]
 
 
-def _unproven(slot: Slot, facts: Facts, ours: set[str]) -> Step:
-    if facts.consumer is not None and facts.consumer not in ours:
+def _unproven(slot: Slot, versions: Sequence[Version], facts: Facts) -> Step:
+    if foreign := stranger(versions, facts):
         return Step(
-            Act.HALT,
-            reason=f"slot {slot.id} was consumed at final depth by {facts.consumer}, which is none of our versions",
+            Act.HALT, reason=f"slot {slot.id} was consumed at final depth by {foreign}, which is none of our versions"
         )
     proven = "one of ours, whose receipt is withheld" if facts.consumer else "nobody proven yet"
     return Step(Act.WAIT, reason=f"the slot is used at final depth by {proven}: ask again")

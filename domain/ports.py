@@ -14,7 +14,7 @@ from domain.intent import Decision, Intent, Signed
 from domain.money import Amount
 from domain.network import Network
 from domain.outgoing import Outgoing
-from domain.payout import Draft, Facts, Fee, Final, Payment, SigningOrder, Slot, Version
+from domain.payout import Consumption, Draft, Facts, Fee, Final, Payment, SigningOrder, Slot, Version
 from domain.policy import Verdict
 from domain.procedure import Endorsed
 from domain.withdrawal import Stage, Withdrawal
@@ -265,7 +265,7 @@ class OpenSlot:
 @dataclass(frozen=True, slots=True)
 class PayoutItem:
     """A queued payout: its payment, its intent and the counted approvals that cleared it, when it was asked for and
-    since when it may be paid.
+    since when it may be paid. `replans`: the endorsed procedures that gave up slots of it which strangers consumed.
     """
 
     payment: Payment
@@ -273,6 +273,7 @@ class PayoutItem:
     decisions: tuple[Decision, ...]
     requested_at: datetime | None = None
     queued_at: datetime | None = None
+    replans: tuple[Endorsed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +345,8 @@ class Books(Protocol):
     async def begin_delivery(self, version: Version, now: datetime) -> Sequence[Version]:
         """Stores the signed bytes under (slot, number), takes what the slot pays from PLANNED to BROADCAST, and answers
         all versions of the slot, the oldest first; a repeat changes nothing and keeps the stored bytes. Must be
-        committed before any broadcast. Raises Refused SLOT_UNKNOWN, and SLOT_CLOSED for a version not known yet.
+        committed before any broadcast. Raises Refused SLOT_UNKNOWN, SLOT_CONSUMED for one that was given up, and
+        SLOT_CLOSED for a version not known yet.
         """
         ...
 
@@ -371,11 +373,21 @@ class Books(Protocol):
         """
         ...
 
-    async def take_procedure(self, network: str, wallet: str, endorsed: Endorsed, now: datetime) -> ProcedureNote:
+    async def take_procedure(
+        self, network: str, wallet: str, endorsed: Endorsed, now: datetime, proof: Consumption | None = None
+    ) -> ProcedureNote:
         """Weighs a procedure about the wallet or one of its slots and records it with every endorsement, whatever they
         are worth. One that is TAKEN is taken once: the same call again (same `now`) is answered as before, any other
         with PROCEDURE_USED. A RESUME that is taken lets the wallet plan again, in the same transaction.
+
+        A REPLAN takes the chain's `proof`, asked for after it arrived. In the same transaction the slot is closed as
+        consumed, for ever, by the stranger's txid; what it bound returns to the hot wallet; its payments are QUEUED
+        again, and the wallet's next number is none that the network counts already. The wallet stays as it is.
         """
+        ...
+
+    async def consumer(self, slot_id: str) -> str | None:
+        """The stranger's txid by which people gave the slot up; None for any other slot."""
         ...
 
     async def halted(self, network: str, wallet: str) -> str | None: ...

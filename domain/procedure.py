@@ -13,6 +13,7 @@ from enum import StrEnum
 
 TEXT_CHARS_MAX = 500
 ENDORSEMENTS_MAX = 16
+PROVEN = "PROVEN"
 _PROCEDURE_LINE = b"strongroom/procedure/v1\n"
 _ENDORSEMENT_LINE = b"strongroom/endorsement/v1\n"
 
@@ -23,25 +24,28 @@ class Kind(StrEnum):
     SPEED_UP = "SPEED_UP"
     VOID = "VOID"
     RESUME = "RESUME"
+    REPLAN = "REPLAN"
 
 
 NEEDED: Mapping[Kind, int] = {
     Kind.SPEED_UP: 1,  # one more version within the caps that hold for every version
     Kind.VOID: 2,
     Kind.RESUME: 2,
+    Kind.REPLAN: 2,
 }
 SENTENCE: Mapping[Kind, str] = {
     Kind.SPEED_UP: "Offer the network a higher fee for this slot now, within its caps.",
     Kind.VOID: "Replace this slot's payments by a transaction that pays nobody; an older version may still win.",
     Kind.RESUME: "Let this halted hot wallet plan payments again.",
+    Kind.REPLAN: "Give this slot up, which a stranger's transaction consumed, and pay its payments from another slot.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
     """`subject`: a slot's id, or "network/wallet" for RESUME. `rests_on`: the evidence that people looked into, which
-    must still be what stands: for RESUME why the wallet is halted; empty where nothing is claimed. `asked_at` (UTC, ISO
-    8601) tells two askings of the same thing apart.
+    must still be what stands: for RESUME why the wallet is halted, for REPLAN the stranger's txid; empty where nothing
+    is claimed. `asked_at` (UTC, ISO 8601) tells two askings of the same thing apart.
     """
 
     kind: str
@@ -113,7 +117,8 @@ def needed(procedure: Procedure) -> int | None:
 class Circumstances:
     """How things stand when a procedure arrives. `wallet`: "network/wallet", its key's wallet; `slots`: the ids of its
     open slots; `halted`: why it is halted; `only_time_decides`: where no version can take another's place on the
-    network; `used`: this very procedure was taken before.
+    network; `used`: this very procedure was taken before; `proof`: what the chain said when it was asked whether the
+    named stranger consumed the slot (`domain.payout.consumption`), "" when nobody asked.
     """
 
     wallet: str
@@ -121,6 +126,7 @@ class Circumstances:
     halted: str | None
     only_time_decides: bool
     used: bool
+    proof: str = ""
 
 
 def code(endorsed: Endorsed, worth: Iterable[str], now: Circumstances) -> str:
@@ -134,9 +140,7 @@ def code(endorsed: Endorsed, worth: Iterable[str], now: Circumstances) -> str:
         return "PROCEDURE_USED"
     if procedure.kind == Kind.RESUME:
         return _resumption(procedure, now)
-    if procedure.subject not in now.slots:
-        return "SLOT_NOT_OPEN"
-    return "ONLY_TIME_DECIDES" if now.only_time_decides else "TAKEN"
+    return _replanning(procedure, now) if procedure.kind == Kind.REPLAN else _replacing(procedure, now)
 
 
 WHY_NOT: Mapping[str, str] = {
@@ -147,6 +151,11 @@ WHY_NOT: Mapping[str, str] = {
     "ONLY_TIME_DECIDES": "No price and no transaction takes a version's place on this network; only time ends it.",
     "SUBJECT_UNKNOWN": "The procedure is about another wallet.",
     "NOT_HALTED": "The wallet is not halted.",
+    "NOTHING_TO_CONSUME": "No stranger can take a slot here: time ends every version, and then the next one is "
+    "signed by itself. Resume the wallet instead.",
+    "CONSUMPTION_UNPROVEN": "The nodes do not prove that a stranger consumed the slot at final depth; ask again later.",
+    "CONSUMER_OTHER": "The nodes prove that another transaction consumed the slot than the endorsed one; look again.",
+    "CONSUMER_OURS": "A version of ours consumed the slot, or is in a block: the slot ends by itself.",
     "EVIDENCE_CHANGED": "The wallet is halted for another reason than the one that was endorsed; look again.",
 }
 
@@ -157,6 +166,20 @@ def _resumption(procedure: Procedure, now: Circumstances) -> str:
     if now.halted is None:
         return "NOT_HALTED"
     return "TAKEN" if procedure.rests_on == now.halted else "EVIDENCE_CHANGED"
+
+
+def _replacing(procedure: Procedure, now: Circumstances) -> str:
+    if procedure.subject not in now.slots:
+        return "SLOT_NOT_OPEN"
+    return "ONLY_TIME_DECIDES" if now.only_time_decides else "TAKEN"
+
+
+def _replanning(procedure: Procedure, now: Circumstances) -> str:
+    if procedure.subject not in now.slots:
+        return "SLOT_NOT_OPEN"
+    if now.only_time_decides:
+        return "NOTHING_TO_CONSUME"
+    return "TAKEN" if now.proof == PROVEN else now.proof or "CONSUMPTION_UNPROVEN"
 
 
 def _readable(endorsed: Endorsed) -> bool:

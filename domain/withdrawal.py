@@ -46,10 +46,11 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
     Stage.REFERRED: frozenset({Stage.QUEUED, Stage.REJECTED, Stage.EXPIRED, Stage.CANCELLED}),
     # SETTLED at once, by the transaction that cleared it, when the recipient is an account here: no chain is needed.
     Stage.QUEUED: frozenset({Stage.PLANNED, Stage.CANCELLED, Stage.SETTLED}),
-    Stage.PLANNED: frozenset({Stage.BROADCAST}),
-    # No way back from here: the coins may already be moving. A reorg takes CONFIRMING back to BROADCAST, by facts.
-    Stage.BROADCAST: frozenset({Stage.CONFIRMING, Stage.SETTLED, Stage.FAILED}),
-    Stage.CONFIRMING: frozenset({Stage.BROADCAST, Stage.SETTLED, Stage.FAILED}),
+    # From here on back to QUEUED only by the proof that a stranger consumed the slot (REPLAN): it can pay nobody then.
+    Stage.PLANNED: frozenset({Stage.BROADCAST, Stage.QUEUED}),
+    # No other way back: the coins may already be moving. A reorg takes CONFIRMING back to BROADCAST, by facts.
+    Stage.BROADCAST: frozenset({Stage.CONFIRMING, Stage.SETTLED, Stage.FAILED, Stage.QUEUED}),
+    Stage.CONFIRMING: frozenset({Stage.BROADCAST, Stage.SETTLED, Stage.FAILED, Stage.QUEUED}),
     Stage.SETTLED: frozenset(),
     Stage.DECLINED: frozenset(),
     Stage.REJECTED: frozenset(),

@@ -12,12 +12,14 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     import workflows.letters as letters  # noqa: PLR0402 - the sandbox loads `from workflows import` anew for each run
     from activities.books import BooksActivities, Ordered
+    from activities.chain import ChainActivities, ProofOrder
     from activities.failures import refusal, told
     from activities.hot_wallet import HotWalletActivities, ServeOrder
     from domain.errors import Refused
+    from domain.payout import Consumption
     from domain.ports import ProcedureNote
-    from domain.procedure import WHY_NOT, Endorsed, Kind
-    from workflows.options import BOOKS, serving, titled
+    from domain.procedure import WHY_NOT, Endorsed, Kind, Procedure
+    from workflows.options import BOOKS, on, serving, titled
     from workflows.state import HotWalletOrder, HotWalletStatus
 
 # The server takes summaries of 200 bytes.
@@ -75,12 +77,19 @@ class HotWalletWorkflow:
 
     async def _taken(self, endorsed: Endorsed) -> ProcedureNote:
         """What the books say of the procedure; a RESUME that they took wakes the wallet."""
-        order = Ordered(self._order.network, self._order.wallet, endorsed, workflow.now())
         asked = endorsed.procedure
+        proof = await self._proof(asked) if asked.kind == Kind.REPLAN else None
+        order = Ordered(self._order.network, self._order.wallet, endorsed, workflow.now(), proof)
         how = titled(BOOKS, f"{asked.kind} {asked.subject}"[:SUMMARY_MAX])
         note = await workflow.execute_activity_method(BooksActivities.take_procedure, order, **how)
         self._resumed = self._resumed or (note.taken and asked.kind == Kind.RESUME)
         return note
+
+    async def _proof(self, asked: Procedure) -> Consumption | None:
+        """What the chain says now of the stranger that is said to have consumed a slot."""
+        network = self._order.network
+        order = ProofOrder(network, self._order.wallet, asked.subject, asked.rests_on)
+        return await workflow.execute_activity_method(ChainActivities.prove_consumed, order, **on(network))
 
     @workflow.query(description="The last term's note, and why the wallet is halted if it is.")
     def status(self) -> HotWalletStatus:

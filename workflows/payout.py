@@ -27,8 +27,10 @@ class PayoutWorkflow:
         self._slot = SlotStory(order, self._detail)
 
     @workflow.run
-    async def run(self, order: PayoutOrder) -> Final:
-        """The proven end. Cancelling it in the UI does nothing: the coins may already be moving."""
+    async def run(self, order: PayoutOrder) -> Final | None:
+        """The proven end; None when the slot was given up to a stranger. Cancelling it in the UI does nothing: the
+        coins may already be moving.
+        """
         story = asyncio.create_task(self._story())
         while True:
             try:
@@ -37,10 +39,10 @@ class PayoutWorkflow:
                 if story.done():
                     raise
 
-    async def _story(self) -> Final:
+    async def _story(self) -> Final | None:
         told = await self._slot.tell()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return told.final
+        return told.final if told else None
 
     @workflow.signal(description="The wallet was resumed: look at the slot again.")
     def resume(self, *words: Any) -> None:

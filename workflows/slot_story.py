@@ -1,8 +1,8 @@
 """The story of one slot: signed, delivered, bumped where the network asks for more, settled once its end is proven.
 
 It is told by the workflow of the withdrawal that the slot pays, or by a workflow of its own (`workflows.payout`). It
-has no way to fail: it ends with proof, or it waits for people. Two tellers at once are harmless: the signer gives the
-same bytes, delivering stands any number of attempts, and the books close a slot once.
+has no way to fail: it ends with proof, or the books gave the slot up, or it waits for people. Two tellers at once are
+harmless: the signer gives the same bytes, delivering stands any number of attempts, and the books close a slot once.
 """
 
 import asyncio
@@ -49,15 +49,19 @@ class SlotStory:
         if order.void is not None:
             self.heed(order.void)
 
-    async def tell(self) -> Told:
-        """From the first signature on, to the end that the books took. What people order is done between two steps."""
-        while True:
+    async def tell(self) -> Told | None:
+        """From the first signature on, to the end that the books took. What people order is done between two steps.
+        None when the books gave the slot up, because a stranger's transaction had consumed it: nothing is paid from it.
+        """
+        while not self._state.given_up:
             if self._state.asked:
                 await self._obey(self._state.asked.pop(0))
             elif self._state.version is None:
                 await self._sign_first()
             elif isinstance(end := await self._turn(self._state.version), Told):
                 return end
+        self._say("a stranger's transaction consumed it; what it should have paid is queued again")
+        return None
 
     def heed(self, endorsed: Endorsed) -> None:
         """A procedure that the books took. One about another slot, or heard before, changes nothing."""
@@ -114,6 +118,14 @@ class SlotStory:
             self._state.hasten, self._state.may_bump = self._state.version.number, True
         elif endorsed.procedure.kind == Kind.VOID:
             await self._void(endorsed)
+        elif endorsed.procedure.kind == Kind.REPLAN:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        """Whether the slot was given up is the books' word, whoever said so here."""
+        slot = self._order.slot.id
+        consumer = await workflow.execute_activity_method(BooksActivities.consumer, slot, **BOOKS)
+        self._state.given_up = consumer is not None
 
     async def _void(self, endorsed: Endorsed) -> None:
         """Has a version signed that pays nobody. An older one may still win: only the facts say which did."""
@@ -185,6 +197,9 @@ class SlotStory:
         try:
             return await running
         except ActivityError as error:
+            if (why := refusal(error)) is not None and why.code == "SLOT_CONSUMED":
+                self._state.given_up = True
+                return None
             return Delivery(Act.HALT, reason=self._refused("delivering", error))
 
     async def _settled(self, final: Final) -> Told | str:
@@ -204,7 +219,11 @@ class SlotStory:
         return f"{who} refused slot {self._order.slot.id}: {why}"
 
     async def _halt(self, reason: str) -> None:
-        """Closes the wallet and waits for people; afterwards the slot is looked at again."""
+        """Closes the wallet and waits for people; afterwards the slot is looked at again. What they ordered meanwhile
+        is done first: it may be the answer to what stops it.
+        """
+        if self._state.asked:
+            return
         before = self._state.resumed
         await self._close_wallet(reason)
         self._say(f"**HALTED**: {reason}\n\nResume the wallet when it is understood.")

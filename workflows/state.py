@@ -71,7 +71,8 @@ class Asked:
 @dataclass
 class WithdrawalState:
     """All that this workflow knows; the facts that handlers bring and the one place that `story` reads. `shown` is the
-    stage that operators find it by; `plan` is what the hot wallet bound it to.
+    stage that operators find it by; `plan` is what the hot wallet bound it to, `next_plan` what it did so since, and
+    `given_up` are slots that strangers consumed.
     """
 
     stage: Stage = Stage.REQUESTED
@@ -90,6 +91,8 @@ class WithdrawalState:
     malformed: int = 0
     told: Conclusion | None = None
     plan: PayoutOrder | None = None
+    next_plan: PayoutOrder | None = None
+    given_up: set[str] = field(default_factory=set)
     procedures: list[Endorsed] = field(default_factory=list)
     ended: Conclusion | None = None
 
@@ -107,7 +110,7 @@ class WithdrawalState:
 class PayoutState:
     """All that a slot's story knows. `refused`: the signer refused the first bytes; `hasten`: the number of the version
     that people want outbid at once; `heard` and `asked`: procedures, and those not obeyed yet; `void`: the one by which
-    all further versions pay nobody.
+    all further versions pay nobody; `given_up`: the books say that a stranger consumed the slot.
     """
 
     version: Version | None = None
@@ -119,6 +122,7 @@ class PayoutState:
     heard: list[Endorsed] = field(default_factory=list)
     asked: list[Endorsed] = field(default_factory=list)
     void: Endorsed | None = None
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

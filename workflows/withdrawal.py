@@ -148,14 +148,28 @@ class WithdrawalWorkflow:
                 self._show(Stage.QUEUED, says)
                 found = await self._looked()
             else:
-                if state.plan is not None:
-                    return await self._tell(state.plan)
-                found = state.told or await self._heed_pleas()
+                if state.plan is None:
+                    found = state.told or await self._heed_pleas()
+                elif (end := await self._tell(state.plan)) is not None:
+                    return end
+                else:
+                    says, pauses = "a stranger consumed its slot; the hot wallet pays it from another one", _pauses()
+                    found = self._planned_anew(state.plan, says)
             if found.stage in ENDS:
                 return found
 
-    async def _tell(self, plan: PayoutOrder) -> Conclusion:
-        """Tells the slot's story. What anybody says meanwhile is looked up in the books, and answered."""
+    def _planned_anew(self, plan: PayoutOrder, says: str) -> Conclusion:
+        """Its slot was given up: it waits for the next one, which it may have been told of."""
+        state = self._state
+        state.given_up.add(plan.slot.id)
+        state.plan, state.next_plan, self._slot = state.next_plan, None, None
+        self._show(Stage.QUEUED, says)
+        return Conclusion(self._order.id, Stage.QUEUED)
+
+    async def _tell(self, plan: PayoutOrder) -> Conclusion | None:
+        """Tells the slot's story; None when the slot was given up. What anybody says meanwhile is looked up in the
+        books, and answered.
+        """
         state = self._state
         self._slot = SlotStory(plan, self._detail, self._order.id)
         for endorsed in state.procedures:
@@ -165,7 +179,9 @@ class WithdrawalWorkflow:
         while True:
             await workflow.wait_condition(lambda: story.done() or bool(state.told or state.pleas))
             if story.done():
-                return next(one for one in (await story).conclusions if one.withdrawal_id == self._order.id)
+                if (end := await story) is None:
+                    return None
+                return next(one for one in end.conclusions if one.withdrawal_id == self._order.id)
             state.told, told = None, state.told
             found = await self._looked() if told else await self._heed_pleas()
             if found.stage in ENDS:
@@ -274,7 +290,11 @@ class WithdrawalWorkflow:
         except letters.Unreadable as why:
             workflow.logger.warning("a plan was not understood: %s", why)
         else:
-            self._state.plan = self._state.plan or plan
+            state = self._state
+            if state.plan is None and plan.slot.id not in state.given_up:
+                state.plan = plan
+            elif state.plan is not None and plan.slot.id not in {state.plan.slot.id, *state.given_up}:
+                state.next_plan = plan
 
     @workflow.signal(description="The wallet was resumed: look at the slot again.")
     def resume(self, *words: Any) -> None:

@@ -45,11 +45,14 @@ class Settlements(Desk):
     async def begin_delivery(self, version: Version, now: datetime) -> Sequence[Version]:
         """Stores the signed bytes under (slot, number) and takes what the slot pays from PLANNED to BROADCAST; a later
         version is noted on the timeline once. A repeat keeps the stored bytes, whatever it brings. Answers all
-        versions, the oldest first; committed when this returns. Raises Refused SLOT_UNKNOWN, SLOT_CLOSED.
+        versions, the oldest first; committed when this returns. Raises Refused SLOT_UNKNOWN, SLOT_CLOSED or
+        SLOT_CONSUMED.
         """
         slot_id = version.slot_id
         async with self._database.transaction("begin_delivery") as connection:
             slot = await lock_slot(connection, slot_id)
+            if slot["state"] == "CONSUMED":
+                raise Refused("SLOT_CONSUMED", "People gave this slot up: a stranger consumed it.", slot=slot_id)
             stored = [version_of(row) for row in await connection.fetch(VERSIONS, [slot_id])]
             known = next((v for v in stored if v.number == version.number or v.txid == version.txid), None)
             if known is None:
@@ -86,7 +89,7 @@ class Settlements(Desk):
         async with self._database.transaction("settle") as connection:
             row = await lock_slot(connection, slot.id)
             standings = await lock_paid(connection, slot.id)
-            if row["state"] == "CLOSED":
+            if row["state"] != "OPEN":
                 if (row["txid"], row["paid"]) != (final.txid, final.paid):
                     raise Refused("SLOT_CLOSED", "This slot was closed with another proof.", slot=slot.id)
                 return [standing.conclusion for standing in standings]

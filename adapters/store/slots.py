@@ -11,11 +11,17 @@ from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
 from domain.payout import Fee, Payment, Slot, Version
 from domain.ports import PayoutItem
+from domain.procedure import Endorsed, Endorsement, Procedure
 
-# A payment with its intent and the approvals that cleared it, of the withdrawal `w` with verdict `v` and payout `p`.
+# A payment with its intent, the approvals that cleared it and the procedures that gave up consumed slots of it, of the
+# withdrawal `w` with verdict `v` and payout `p`.
 ITEM = """w.id, w.asset, w.amount::text, w.recipient, w.created_at, p.queued_at, v.intent,
     (SELECT coalesce(json_agg(json_build_array(d.approver, d.ruling, d.intent_hash, d.signature) ORDER BY d.id), '[]')
-     FROM decision d WHERE d.withdrawal_id = w.id AND d.counted AND d.ruling = 'approve')::text AS decisions"""
+     FROM decision d WHERE d.withdrawal_id = w.id AND d.counted AND d.ruling = 'approve')::text AS decisions,
+    (SELECT json_agg(json_build_array(r.kind, r.subject, r.reason, r.rests_on, r.asked_at,
+        (SELECT json_agg(json_build_array(e.approver, e.procedure_hash, e.signature) ORDER BY e.id)
+         FROM endorsement e WHERE e.procedure_id = r.id AND e.code = 'COUNTED')) ORDER BY r.id)
+     FROM consumption c JOIN procedure r ON r.id = c.procedure_id WHERE c.withdrawal_id = w.id)::text AS replans"""
 VERSIONS = """
 SELECT slot_id, number, txid, raw, fee_weight, fee_price::text, fee_tip::text, signed_at, void FROM version
 WHERE slot_id = ANY($1) ORDER BY slot_id, number
@@ -83,7 +89,13 @@ def item_of(row: Mapping[str, Any]) -> PayoutItem:
         decisions=tuple(decisions),
         requested_at=row["created_at"],
         queued_at=row["queued_at"],
+        replans=tuple(_endorsed(*told) for told in json.loads(row["replans"] or "[]")),
     )
+
+
+def _endorsed(kind: str, subject: str, reason: str, rests_on: str, asked_at: str, words: Sequence[Any]) -> Endorsed:
+    procedure = Procedure(kind, subject, reason, rests_on, asked_at)
+    return Endorsed(procedure, tuple(Endorsement(*word) for word in words))
 
 
 def intent_of(text: str) -> Intent:

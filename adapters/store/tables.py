@@ -63,6 +63,7 @@ APPEND_ONLY = (
     "deposit_address",
     "procedure",
     "endorsement",
+    "consumption",
 )
 
 
@@ -362,7 +363,8 @@ slot = Table(
     # The scarce thing of a wallet is taken once for ever.
     UniqueConstraint("network", "wallet", "scarce"),
     CheckConstraint("(state = 'OPEN') = (txid IS NULL)", name="closed_with_proof"),
-    _one_of("state", ("OPEN", "CLOSED")),
+    # CONSUMED: closed by a stranger's transaction, whose txid it then is.
+    _one_of("state", ("OPEN", "CLOSED", "CONSUMED")),
     Index("ix_slot_open", "wallet_id", postgresql_where=text("state = 'OPEN'")),
 )
 
@@ -571,6 +573,19 @@ endorsement = Table(
     Column("signature", Text, nullable=False),
     Column("code", Text, nullable=False),
     Index(None, "procedure_id"),
+)
+
+# Slots that people gave up because a stranger's transaction had consumed them, by what each should have paid.
+consumption = Table(
+    "consumption",
+    metadata,
+    Column("withdrawal_id", ForeignKey("withdrawal.id"), nullable=False),
+    Column("slot_id", ForeignKey("slot.id"), nullable=False),
+    Column("procedure_id", ForeignKey("procedure.id"), nullable=False),
+    Column("txid", Text, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("at", AT, nullable=False),
+    PrimaryKeyConstraint("withdrawal_id", "slot_id"),
 )
 
 # ---------------------------------------------------------------- access

@@ -86,7 +86,9 @@ async def lock(connection: Connection, withdrawal_id: str) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One withdrawal's way to its next stage, with what its row then says."""
+    """One withdrawal's way to its next stage, with what its row then says. `anew`: no slot and no transaction is its
+    own any more.
+    """
 
     standing: Standing
     stage: Stage
@@ -94,6 +96,7 @@ class Step:
     txid: str | None = None
     slot_id: str | None = None
     network_fee: str | None = None
+    anew: bool = False
 
     def take(self) -> tuple[object, ...]:
         """The row to write. Raises Refused WITHDRAWAL_STAGE unless the NEXT table allows it."""
@@ -101,8 +104,8 @@ class Step:
         check_step(standing.stage, self.stage)
         standing.stage = self.stage
         standing.reason = clean(self.event.reason)
-        standing.txid = self.txid or standing.txid
-        standing.slot_id = self.slot_id or standing.slot_id
+        standing.txid = self.txid or (None if self.anew else standing.txid)
+        standing.slot_id = self.slot_id or (None if self.anew else standing.slot_id)
         return _row(standing, self.event, self.network_fee)
 
 

@@ -90,6 +90,13 @@ SELECT to_char(p.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at, p.k
      FROM endorsement e WHERE e.procedure_id = p.id) AS endorsements
 FROM procedure p WHERE p.subject = $1 ORDER BY p.id LIMIT 100
 """
+_SLOT_END = """
+SELECT s.id AS slot, s.network, s.state, s.txid, s.block::text, s.paid::text,
+    to_char(s.closed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at,
+    (SELECT string_agg(p.withdrawal_id, ', ' ORDER BY p.line) FROM slot_payment p WHERE p.slot_id = s.id) AS withdrawals
+FROM slot s WHERE s.id = $1 AND s.state <> 'OPEN'
+"""
+_SLOT_CONSUMER = "SELECT said::json ->> 1 AS consumer FROM sighting WHERE slot_id = $1 ORDER BY id DESC LIMIT 1"
 # Clients' accounts are many and the house's few: the range on the code's index passes the former by.
 _HOUSE = """
 SELECT a.code, b.units::text FROM account a JOIN balance b ON b.account_id = a.id
@@ -199,6 +206,16 @@ class PostgresViews:
         """
         rows = await self._database.fetch("procedures", _PROCEDURES, _text(subject))
         return [{name: str(value or "") for name, value in dict(row).items()} for row in rows]
+
+    async def slot_end(self, slot_id: str) -> Mapping[str, str] | None:
+        """How a slot ended: CLOSED by a version of ours, CONSUMED by a stranger's; None while it is open."""
+        row = await self._database.fetchrow("slot_end", _SLOT_END, _text(slot_id))
+        return {name: str(value or "") for name, value in dict(row).items()} if row else None
+
+    async def slot_consumer(self, slot_id: str) -> str | None:
+        """The transaction that the last look proved to have consumed the slot, ours or a stranger's."""
+        row = await self._database.fetchrow("slot_consumer", _SLOT_CONSUMER, _text(slot_id))
+        return str(row["consumer"]) if row and row["consumer"] else None
 
     async def house(self) -> Mapping[str, str]:
         return {row["code"]: row["units"] for row in await self._database.fetch("house", _HOUSE)}

@@ -12,13 +12,16 @@ from domain.errors import Refused
 from domain.intent import Intent
 from domain.network import Network
 from domain.payout import Fee, Item, Payment, SigningOrder, slot_id
+from domain.procedure import Endorsed
 
 PAYMENTS_MAX = 100
 INPUTS_MAX = 100
 WEIGHT_TIMES_MAX = 2
 DECISIONS_MAX = 32
+REPLANS_MAX = 32
 TEXT_CHARS_MAX = 256
 _UNITS = re.compile(r"[1-9][0-9]{0,77}")
+_TXID = re.compile(r"(?:0x)?[0-9a-f]{64}")
 _UNITS_OR_ZERO = re.compile(r"0|[1-9][0-9]{0,77}")
 
 
@@ -47,18 +50,21 @@ def check_form(order: SigningOrder) -> None:
     for item in order.items:
         if len(item.decisions) > DECISIONS_MAX:
             raise _malformed(f"send at most {DECISIONS_MAX} decisions for a payment")
+        if len(item.replans) > REPLANS_MAX:
+            raise _malformed(f"send at most {REPLANS_MAX} replans for a payment")
         texts += astuple(item.intent)
         numbers.append(item.intent.fee_cap)
         for decision in item.decisions:
             texts += [decision.approver, decision.ruling, decision.intent_hash, decision.signature]
     for payment in order.slot.payments:
         texts += astuple(payment)
-    if order.void is not None:
-        if len(order.void.endorsements) > DECISIONS_MAX:
+    procedures = [asked for item in order.items for asked in item.replans] + ([order.void] if order.void else [])
+    for endorsed in procedures:
+        if len(endorsed.endorsements) > DECISIONS_MAX:
             raise _malformed(f"send at most {DECISIONS_MAX} endorsements")
-        asked = order.void.procedure
+        asked = endorsed.procedure
         texts += [asked.kind, asked.subject, asked.asked_at]
-        texts += [text for endorsement in order.void.endorsements for text in astuple(endorsement)]
+        texts += [text for endorsement in endorsed.endorsements for text in astuple(endorsement)]
     if not all(_is_text(text) for text in texts):
         raise _malformed(f"every field is printable text of at most {TEXT_CHARS_MAX} characters")
     if not all(_UNITS_OR_ZERO.fullmatch(number) for number in numbers):
@@ -115,6 +121,16 @@ def check_void(order: SigningOrder, reading: Reading, address: str) -> None:
         raise Refused("SIGNER_VOID_BY_TIME", "Nothing voids a version here but its expiration.")
     if any(paid.units or paid.recipient != address for paid in reading.paid):
         raise Refused("SIGNER_VOID_PAYS", "The bytes that should pay nobody pay somebody.")
+
+
+def check_replan(asked: Endorsed, slot: str, reading: Reading) -> None:
+    """The procedure names the transaction that consumed the slot. Raises Refused SIGNER_PROCEDURE_OTHER, or
+    SIGNER_REPLAN_BY_TIME where no stranger's transaction can take a slot.
+    """
+    if reading.expires_at_ms is not None:
+        raise Refused("SIGNER_REPLAN_BY_TIME", "No stranger takes a slot here: only time ends a version.", slot_id=slot)
+    if not _TXID.fullmatch(asked.procedure.rests_on):
+        raise Refused("SIGNER_PROCEDURE_OTHER", "The endorsed procedure names no transaction.", slot_id=slot)
 
 
 def check_recipient(why_not: str, payment: Payment, wallet: str) -> None:

@@ -21,8 +21,9 @@ from domain.payout import Fee, Version
 DAY = timedelta(hours=24)
 BUSY_WAIT_S = 5.0
 _log = logging.getLogger("strongroom.vault")
-_SCHEMA_VERSION = 3  # 0: before it was counted; 1: versions may expire; 2: coins are remembered; 3: voided slots
-_TABLES = ("slot", "withdrawal", "coin", "version", "voided", "spend", "rejection", "refusal")
+# 0: before it was counted; 1: versions may expire; 2: coins are remembered; 3: voided slots; 4: consumed ones
+_SCHEMA_VERSION = 4
+_TABLES = ("slot", "withdrawal", "coin", "version", "voided", "consumed", "moved", "spend", "rejection", "refusal")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS slot (
     slot_id TEXT PRIMARY KEY, payload TEXT NOT NULL, intents TEXT NOT NULL, bound_at INTEGER NOT NULL) STRICT;
@@ -39,6 +40,13 @@ CREATE TABLE IF NOT EXISTS version (
 CREATE TABLE IF NOT EXISTS voided (
     slot_id TEXT PRIMARY KEY REFERENCES slot (slot_id), paying INTEGER NOT NULL, procedure TEXT NOT NULL,
     people TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS consumed (
+    slot_id TEXT PRIMARY KEY REFERENCES slot (slot_id), txid TEXT NOT NULL, procedure TEXT NOT NULL UNIQUE,
+    people TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS moved (
+    withdrawal_id TEXT NOT NULL REFERENCES withdrawal (withdrawal_id),
+    from_slot TEXT NOT NULL REFERENCES consumed (slot_id), slot_id TEXT NOT NULL REFERENCES slot (slot_id),
+    approved INTEGER NOT NULL, PRIMARY KEY (withdrawal_id, from_slot)) STRICT;
 CREATE TABLE IF NOT EXISTS spend (
     purse TEXT NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, units TEXT NOT NULL, meter TEXT NOT NULL,
     slot_id TEXT NOT NULL, PRIMARY KEY (purse, number)) STRICT, WITHOUT ROWID;
@@ -67,7 +75,7 @@ class Page:
         """Ties slot, payload and withdrawals (id -> intent hash) together for ever; True when they are new.
 
         Raises Refused SIGNER_SLOT_TAKEN when the slot already pays something else, SIGNER_SECOND_SLOT when one of the
-        withdrawals already took another slot.
+        withdrawals took another slot that people have not given up.
         """
         key = json.dumps(dict(intents), sort_keys=True)
         known = self._db.execute("SELECT payload, intents FROM slot WHERE slot_id = ?", (slot,)).fetchone()
@@ -116,13 +124,62 @@ class Page:
         """Whether people voided the slot."""
         return self._db.execute("SELECT true FROM voided WHERE slot_id = ?", (slot,)).fetchone() is not None
 
+    def slot_of(self, withdrawal: str) -> str | None:
+        """The slot that the withdrawal took last; None when it took none."""
+        row = self._db.execute(
+            "SELECT coalesce((SELECT slot_id FROM moved m WHERE m.withdrawal_id = w.withdrawal_id"
+            " ORDER BY m.rowid DESC LIMIT 1), w.slot_id) FROM withdrawal w WHERE w.withdrawal_id = ?",
+            (withdrawal,),
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    def consume(self, slot: str, txid: str, procedure: str, people: Sequence[str], now: datetime) -> None:
+        """Remembers for ever that people gave the slot up to a stranger's transaction: nothing more is signed for it.
+
+        Raises Refused SIGNER_CONSUMER_OURS when this signer signed that transaction, SIGNER_PROCEDURE_OTHER when the
+        slot was given up by another procedure.
+        """
+        bare = txid.removeprefix("0x")
+        if self._db.execute("SELECT true FROM version WHERE txid IN (?, ?)", (bare, "0x" + bare)).fetchone():
+            raise Refused(
+                "SIGNER_CONSUMER_OURS", "This signer signed that transaction; it is no stranger's.", txid=txid
+            )
+        said = (slot, txid, procedure)
+        self._db.execute(
+            "INSERT INTO consumed VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (*said, json.dumps(list(people)), _micros(now)),
+        )
+        known = self._db.execute("SELECT slot_id, txid, procedure FROM consumed WHERE slot_id = ?", (slot,)).fetchone()
+        if known != said:
+            raise Refused("SIGNER_PROCEDURE_OTHER", "People gave this slot up by another procedure.", slot_id=slot)
+
+    def consumed(self, slot: str) -> bool:
+        """Whether people gave the slot up."""
+        return self._db.execute("SELECT true FROM consumed WHERE slot_id = ?", (slot,)).fetchone() is not None
+
+    def refuse_consumed(self, slot: str) -> None:
+        """Raises Refused SIGNER_SLOT_CONSUMED."""
+        if self.consumed(slot):
+            raise Refused("SIGNER_SLOT_CONSUMED", "People gave this slot up: nothing is signed for it any more.")
+
     def enter(self, slot: str, withdrawal: str, intent: str, approved: bool) -> None:
-        """Remembers that the withdrawal took this slot, and whether people approved it."""
-        self._db.execute("INSERT INTO withdrawal VALUES (?, ?, ?, ?)", (withdrawal, intent, int(approved), slot))
+        """Remembers that the withdrawal took this slot, and whether people approved it. From a slot that was given up
+        it moves on, once for ever.
+        """
+        before = self.slot_of(withdrawal)
+        if before is None:
+            row = (withdrawal, intent, int(approved), slot)
+            self._db.execute("INSERT INTO withdrawal VALUES (?, ?, ?, ?)", row)
+        else:
+            self._db.execute("INSERT INTO moved VALUES (?, ?, ?, ?)", (withdrawal, before, slot, int(approved)))
 
     def approved(self, slot: str) -> bool:
         """Whether people approved every withdrawal of a bound slot when it was first signed."""
-        row = self._db.execute("SELECT min(approved) FROM withdrawal WHERE slot_id = ?", (slot,)).fetchone()
+        row = self._db.execute(
+            "SELECT min(approved) FROM (SELECT approved, slot_id FROM withdrawal"
+            " UNION ALL SELECT approved, slot_id FROM moved) WHERE slot_id = ?",
+            (slot,),
+        ).fetchone()
         return bool(row[0])
 
     def versions(self, slot: str) -> Sequence[Version]:
@@ -172,15 +229,19 @@ class Page:
         return row[0] if row else None
 
     def _refuse_second_slot(self, withdrawal: str, intent: str) -> None:
-        row = self._db.execute(
-            "SELECT slot_id FROM withdrawal WHERE withdrawal_id = ? OR intent_hash = ?", (withdrawal, intent)
-        ).fetchone()
-        if row:
+        """The very withdrawal moves on from a slot that people gave up; nothing else does."""
+        rows = self._db.execute(
+            "SELECT withdrawal_id, intent_hash, slot_id FROM withdrawal WHERE withdrawal_id = ? OR intent_hash = ?",
+            (withdrawal, intent),
+        ).fetchall()
+        before = self.slot_of(withdrawal)
+        moves_on = before is not None and self.consumed(before) and [row[:2] for row in rows] == [(withdrawal, intent)]
+        if rows and not moves_on:
             raise Refused(
                 "SIGNER_SECOND_SLOT",
                 "This withdrawal already took a slot; it is never paid from a second one.",
                 withdrawal_id=withdrawal,
-                slot_id=str(row[0]),
+                slot_id=before or str(rows[0][2]),
             )
 
     def _last(self, purse: str) -> tuple[int, int, int]:

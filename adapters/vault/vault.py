@@ -108,6 +108,7 @@ class SigningVault:
         people = quorum.endorsers(asked, Kind.VOID, order.slot.id, self._roster)
         slot, fee = order.slot.id, order.draft.fee
         with self._store.page() as page:
+            page.refuse_consumed(slot)
             page.void(slot, reading.payload, asked.procedure.hash(), people, now)
             page.take(slot, reading.inputs)
             if page.coins(slot) != frozenset(reading.inputs):
@@ -128,8 +129,10 @@ class SigningVault:
         slot, fee = order.slot.id, order.draft.fee
         network, family, key, rules = self._network(order.slot.network)
         intents = {j.item.intent.withdrawal_id: j.intent_hash for j in judged}
+        page.refuse_consumed(slot)
         if page.voided(slot):
             return _again(page.versions(slot), reading, fee)
+        self._give_up(page, order, reading, now)
         new = page.bind(slot, reading.payload, intents, now)
         page.take(slot, reading.inputs)
         versions = page.versions(slot)
@@ -152,6 +155,19 @@ class SigningVault:
             dearest = max((version.fee.most for version in versions), default=0)
             _spend_fee(page, order, rules, fee.most - dearest, now)
         return _signed(page, order, family, key, len(versions) + 1, now, reading.expires_at_ms or 0)
+
+    def _give_up(self, page: Page, order: SigningOrder, reading: Reading, now: datetime) -> None:
+        """Closes for ever the slots that its payments took before and that people of our roster gave up: they say that
+        a stranger's transaction, none of ours, consumed them. This signer asks no node; that is their word.
+        """
+        for item in order.items:
+            before = page.slot_of(item.intent.withdrawal_id)
+            asked = next((one for one in item.replans if one.procedure.subject == before), None)
+            if before in (None, order.slot.id) or asked is None or page.consumed(before):
+                continue
+            orders.check_replan(asked, before, reading)
+            people = quorum.endorsers(asked, Kind.REPLAN, before, self._roster)
+            page.consume(before, asked.procedure.rests_on, asked.procedure.hash(), people, now)
 
     def _enter(self, page: Page, slot: str, judged: Judged, approved: bool, now: datetime) -> None:
         """Books one withdrawal onto its slot; without approvals it must fit into the rolling cap of its asset."""

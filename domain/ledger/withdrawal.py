@@ -6,6 +6,7 @@ settle    client held -> in flight, withdrawal fee revenue     the amount, the f
 transfer  client held -> another client's available            the amount; a fee that was held goes back
 close     in flight -> network fee expense, hot wallet         what the network took, and what is left of its cap
           (an unpaid slot: the amounts come back to the hot wallet too, and each hold is released)
+undo      in flight -> hot wallet                              all that dispatch bound: a stranger consumed the slot
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ def dispatch_key(slot_id: str) -> str:
 
 def close_key(slot_id: str) -> str:
     return f"slot/{slot_id}/close"
+
+
+def undo_key(slot_id: str) -> str:
+    return f"slot/{slot_id}/undo"
 
 
 def hold_of(withdrawal: Withdrawal) -> Hold:
@@ -69,6 +74,14 @@ def dispatch(slot: Slot, native: str) -> Entry:
         yield chart.in_flight(slot.network, native), int(slot.fee_cap)
 
     return entry_of(dispatch_key(slot.id), "dispatch", lines())
+
+
+def undo(slot: Slot, native: str) -> Entry:
+    """Unbinds all that `dispatch` bound: a stranger's transaction consumed the slot, so nothing of ours left by it and
+    it cost us no fee. What the stranger took is not booked by this.
+    """
+    lines = ((posting.account, -posting.units) for posting in dispatch(slot, native).postings)
+    return entry_of(undo_key(slot.id), "undo", lines)
 
 
 def close(slot: Slot, native: str, final: Final) -> Entry:

@@ -27,7 +27,7 @@ COMMANDS = (
     Row("chaos", "ops.cli.chaos", "Try to break an installation of its own, and say what the nodes saw."),
     Row("bench", "ops.cli.bench", "Measure ours against the barest equivalent."),
     Row("withdrawal", "ops.cli.withdrawal", "Ask for, look at, approve and reject withdrawals."),
-    Row("payout", "ops.cli.payout", "What is being paid: list, show, speed up, void."),
+    Row("payout", "ops.cli.payout", "What is being paid: list, show, speed up, void, replan."),
     Row("approver", "ops.cli.approver", "Keys of approvers, signing decisions and endorsements."),
     Row("wallet", "ops.cli.wallet", "Hot wallets: make keys on the signer's machine, resume a halted one."),
     Row("cold", "ops.cli.cold", "The cold wallet: plan, sign apart, combine, broadcast."),

@@ -4,6 +4,7 @@ import asyncio
 import json as json_module
 import secrets
 from collections.abc import Coroutine, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,19 @@ WITHDRAWALS_A_MINUTE = 25  # on each network
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout and nothing else there.")]
 Networks = Annotated[str, typer.Option("--network", help="Networks, separated by commas, or `all`.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="What happens follows from it; a fresh one unless given.")]
+
+
+class Whose(StrEnum):
+    """Of the two that pay under one schedule."""
+
+    OURS = "ours"
+    SIMPLE = "simple"
+
+    def failed(self, report: Mapping[str, Any]) -> bool:
+        """Ours by anything unclean; the simple sender once it paid somebody twice on every network."""
+        if self is Whose.OURS:
+            return not report["clean"]
+        return all(row["paid_twice"] for row in report["naive"]["by_network"].values())
 
 
 @app.callback()
@@ -43,6 +57,10 @@ def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
     shrink: Annotated[
         int, typer.Option(min=0, max=500, help="After a failure: look for a shorter schedule in so many runs.")
     ] = 0,
+    of: Annotated[
+        Whose,
+        typer.Option(help="Whose failure --shrink looks for; the simple sender's: paid twice everywhere."),
+    ] = Whose.OURS,
     json: Json = False,
 ) -> None:
     """Withdrawals flow in while everything is killed, forked and lied to; exit 0 only if each was paid once or
@@ -54,6 +72,8 @@ def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
     from ops.chaos.schedule import Schedule
     from ops.chaos.shrink import shortest
 
+    if of is Whose.SIMPLE and not naive:
+        raise typer.BadParameter("--of simple needs the simple sender: leave --no-naive out")
     settings = Settings()
     if replay is not None:
         schedule = Schedule.read(replay)
@@ -67,9 +87,10 @@ def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
     if dry:
         return
     report = _through(run.payouts(schedule, settings, BRISK, naive=naive))
-    if not report["clean"] and shrink:
+    if shrink and of.failed(report):
+        simple = of is Whose.SIMPLE
         short = shortest(
-            schedule, lambda one: not _through(run.payouts(one, settings, BRISK, naive=False))["clean"], shrink
+            schedule, lambda one: of.failed(_through(run.payouts(one, settings, BRISK, naive=simple))), shrink
         )
         path = Path(f"chaos-{schedule.seed}.json")
         path.write_text(short.text())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from adapters.store.opening import Store
 
-app = typer.Typer(no_args_is_help=True, help="What is being paid; speed it up or void it.")
+app = typer.Typer(no_args_is_help=True, help="What is being paid; speed it up, void it or plan it anew.")
 
 DESCRIBED_AT_ONCE = 8
 _LIST = ("slot", "withdrawals", "stage", "versions", "age", "says")
@@ -49,12 +49,17 @@ def list_(
 
 @app.command(name="show")
 def show_(slot_id: SlotId, output: Out = Output.TABLE) -> None:
-    """One open slot: its payments, every version that may still win, what its story says, what people had done."""
+    """One open slot: its payments, every version that may still win, what its story says, what people had done. Of one
+    that has ended: how. Where a stranger's transaction consumed it, what comes next.
+    """
 
     async def work(store: "Store", client: "Client") -> dict[str, Any]:
+        done = await store.views.procedures(slot_id)
+        if (end := await store.views.slot_end(slot_id)) is not None:
+            return {**end, "next": _after(end), "procedures": done}
         slot = await _slot(store, slot_id)
         row = await _row(store, client, slot, asyncio.Semaphore(1))
-        return {**row, **_facts(slot), "procedures": await store.views.procedures(slot_id)}
+        return {**row, **_facts(slot), "next": await _next(store, slot), "procedures": done}
 
     answered(lambda: show(procedures.with_parts(work), output))
 
@@ -71,7 +76,27 @@ def void(slot_id: SlotId, reason: procedures.Reason = "", endorsements: procedur
     _procedure(Kind.VOID, slot_id, reason, endorsements or ())
 
 
-def _procedure(kind: Kind, slot_id: str, reason: str, endorsements: Sequence[Any]) -> None:
+@app.command()
+def replan(
+    slot_id: SlotId,
+    stranger: Annotated[str, typer.Option("--stranger", help="The transaction that consumed the slot.")] = "",
+    reason: procedures.Reason = "",
+    endorsements: procedures.Endorsements = None,
+) -> None:
+    """Give up a slot that a stranger's transaction consumed, and pay its payments from another slot; two people endorse
+    it. The nodes are asked for the proof; the wallet stays halted until it is resumed.
+    """
+    txid = stranger.strip().lower()
+    if not txid and not endorsements:
+        answered(_stranger_missing)
+    _procedure(Kind.REPLAN, slot_id, reason, endorsements or (), txid)
+
+
+def _stranger_missing() -> None:
+    raise Refused("STRANGER_MISSING", "Name the transaction that consumed the slot with --stranger.")
+
+
+def _procedure(kind: Kind, slot_id: str, reason: str, endorsements: Sequence[Any], rests_on: str = "") -> None:
     """Prints what is to be endorsed, or hands the endorsed procedure over."""
 
     async def find(store: "Store", client: "Client") -> OpenSlot:
@@ -80,9 +105,12 @@ def _procedure(kind: Kind, slot_id: str, reason: str, endorsements: Sequence[Any
     def work() -> None:
         slot = procedures.with_parts(find).slot
         if endorsements:
-            procedures.carry_out(slot.network, slot.wallet, procedures.gathered(kind, slot.id, endorsements))
+            endorsed = procedures.gathered(kind, slot.id, endorsements)
+            if rests_on and rests_on != endorsed.procedure.rests_on:
+                raise Refused("PROCEDURE_OTHER", f"The files name {endorsed.procedure.rests_on}.")
+            procedures.carry_out(slot.network, slot.wallet, endorsed)
         else:
-            procedures.propose(kind, slot.id, reason)
+            procedures.propose(kind, slot.id, reason, rests_on)
 
     answered(work)
 
@@ -96,8 +124,10 @@ async def _open(store: "Store") -> list[OpenSlot]:
 
 
 async def _slot(store: "Store", slot_id: str) -> OpenSlot:
-    """Raises Refused SLOT_NOT_FOUND."""
+    """Raises Refused SLOT_NOT_FOUND, or SLOT_ENDED for one that is open no more."""
     found = next((slot for slot in await _open(store) if slot.slot.id == slot_id), None)
+    if found is None and (end := await store.views.slot_end(slot_id)) is not None:
+        raise Refused("SLOT_ENDED", f"Slot {slot_id} is {end['state']}; see `strongroom payout show {slot_id}`.")
     if found is None:
         raise Refused("SLOT_NOT_FOUND", f"There is no open slot {slot_id!r}; see `strongroom payout list`.")
     return found
@@ -131,6 +161,21 @@ def _facts(found: OpenSlot) -> dict[str, Any]:
             for v in found.versions
         ],
     }
+
+
+async def _next(store: "Store", found: OpenSlot) -> str:
+    """What people do about an open slot that a stranger's transaction consumed; empty for any other."""
+    consumer, slot = await store.views.slot_consumer(found.slot.id), found.slot.id
+    if consumer is None or consumer in {version.txid for version in found.versions}:
+        return ""
+    return f"a stranger's transaction consumed it: strongroom payout replan {slot} --stranger {consumer} --reason ..."
+
+
+def _after(end: Mapping[str, str]) -> str:
+    """What people do after a slot that a stranger's transaction consumed; empty for any other."""
+    if end["state"] != "CONSUMED":
+        return ""
+    return f"its payments are queued again: strongroom wallet resume {end['network']} --reason ... if it is halted"
 
 
 async def _says(client: "Client", found: OpenSlot) -> str:

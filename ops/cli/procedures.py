@@ -113,7 +113,6 @@ async def _handed(client: "Client", id_: str, endorsed: Endorsed) -> ProcedureNo
         note: ProcedureNote = await client.get_workflow_handle(id_).execute_update(
             "carry_out",
             endorsed,
-            id=f"procedure-{endorsed.procedure.hash()}-{len(endorsed.endorsements)}",
             result_type=ProcedureNote,
             rpc_timeout=timedelta(seconds=ANSWER_WAIT_S),
         )

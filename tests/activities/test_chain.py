@@ -1,6 +1,7 @@
 """What delivering promises by itself: stored before it is sent, patient, alive, and quick to leave."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +10,11 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.chain import ChainActivities, DeliverOrder, RedraftOrder
+from activities.chain import ChainActivities, DeliverOrder, ProofOrder, RedraftOrder
 from domain.errors import Unavailable
-from domain.payout import Act, Delivery, Draft, Fee, Slot, Version
+from domain.payout import Act, Consumption, Delivery, Draft, Facts, Fee, Slot, Version
 from domain.withdrawal import Stage
-from tests.fakes.chain import signed
+from tests.fakes.chain import Tx, signed
 from tests.workflows.world import ETHEREUM, World
 
 
@@ -129,3 +130,51 @@ async def test_fresh_bytes_take_the_place_of_the_same_dead_versions_and_beat_whi
     redraft: Any = ChainActivities(world.chain, world.books).redraft
     assert await inside.run(redraft, RedraftOrder(order.slot, stale)) == stale
     assert beats > 2, "a silent node must not look like a dead worker"
+
+
+# ---------------------------------------------------------------- a stranger's slot
+async def proof(world: World, inside: ActivityEnvironment, order: DeliverOrder, txid: str) -> Consumption | None:
+    prove: Any = ChainActivities(world.chain, world.books).prove_consumed
+    found: Consumption | None = await inside.run(prove, ProofOrder(ETHEREUM, world.wallet, order.slot.id, txid))
+    return found
+
+
+async def test_the_proof_names_the_slot_the_stranger_and_how_far_the_key_was_used(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    world = slow_world
+    order, stranger = await planned(world), world.foreign(0)
+    world.model.mine(1, extra=[stranger, world.foreign(1)])
+    early = await proof(world, inside, order, stranger.txid)
+    assert early is not None
+    assert early.code == "CONSUMPTION_UNPROVEN"
+    world.model.mine(3)
+    found = await proof(world, inside, order, stranger.txid)
+    assert found == Consumption(order.slot, stranger.txid, "PROVEN", world.model.head - 2, counted=2)
+
+
+async def test_a_version_stored_while_the_nodes_were_asked_is_never_taken_for_a_stranger(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    world = slow_world
+    order = await planned(world)
+    observe = world.chain.observe
+
+    async def meanwhile(slot: Slot, versions: Sequence[Version]) -> Facts:
+        """Another process signs, stores and sends, and it is final, before the answer is here."""
+        await world.books.begin_delivery(order.version, datetime.now(UTC))
+        world.model.mine(1, extra=[Tx.read(order.version.raw)])
+        world.model.mine(3)
+        return await observe(slot, versions)
+
+    world.chain.observe = meanwhile  # type: ignore[method-assign]
+    found = await proof(world, inside, order, order.version.txid)
+    assert found is not None
+    assert found.code == "CONSUMER_OURS"
+
+
+async def test_nothing_is_asked_about_a_slot_that_is_not_open(world: World, inside: ActivityEnvironment) -> None:
+    order = await planned(world)
+    world.chain.faults.down = 10**6
+    other = replace(order, slot=replace(order.slot, id=order.slot.id + "9"))
+    assert await proof(world, inside, other, "0x00") is None

@@ -15,7 +15,7 @@ from adapters.catalogue import load
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.money import Amount
 from domain.outgoing import Outgoing, strangers
-from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version, all_dead, dead, foreign_use
+from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version, all_dead, consumption, dead, foreign_use
 from tests.adapters.chains.bitcoin_world import LocalBitcoin, bitcoin_world
 from tests.adapters.chains.tron_world import LocalTron, TimedWorld, tron_world
 from tests.adapters.chains.worlds import (
@@ -483,12 +483,16 @@ async def test_a_stranger_is_named_once_final_and_not_before(replacing: World) -
     early = await replacing.chain.observe(slot, [version])
     assert not early.used
     assert early.consumer is None
+    assert consumption([version], early, stranger) == "CONSUMPTION_UNPROVEN"
 
     await replacing.mine(K - 1)
     facts = await replacing.chain.observe(slot, [version])
     assert facts.used
     assert facts.consumer == stranger
     assert the_inclusion(facts, version) is None
+    assert consumption([version], facts, stranger) == "PROVEN"
+    assert consumption([], await replacing.chain.observe(slot, []), stranger) == "PROVEN", "unsigned slots too"
+    assert consumption([version], facts, version.txid) == "CONSUMER_OTHER"
 
 
 async def test_a_stranger_shows_in_the_count_of_transactions(counting: World) -> None:

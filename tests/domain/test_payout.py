@@ -248,3 +248,33 @@ def test_the_pause_begins_short_and_grows() -> None:
     assert pauses[0] == 0.02
     assert pauses == sorted(pauses)
     assert pauses[-1] == 3.0
+
+
+# ---------------------------------------------------------------- a stranger's slot
+FOREIGN = "0xforeign"
+TAKEN = look(seen(ONE), used=True, consumer=FOREIGN)
+
+
+def test_a_slot_is_given_up_exactly_where_the_rule_halts_for_the_transaction_that_people_named() -> None:
+    assert decide(TAKEN).act is Act.HALT
+    assert payout.consumption((ONE,), TAKEN, FOREIGN) == "PROVEN"
+    assert payout.consumption((), replace(TAKEN, sightings=()), FOREIGN) == "PROVEN", "before anything was signed too"
+
+
+@pytest.mark.parametrize(
+    ("versions", "facts", "named", "found"),
+    [
+        ((ONE,), TAKEN, "0xother", "CONSUMER_OTHER"),
+        ((ONE,), replace(TAKEN, used=False), FOREIGN, "CONSUMPTION_UNPROVEN"),
+        ((ONE,), replace(TAKEN, consumer=None), FOREIGN, "CONSUMPTION_UNPROVEN"),
+        ((ONE,), replace(TAKEN, complete=False), FOREIGN, "CONSUMPTION_UNPROVEN"),
+        ((ONE,), replace(TAKEN, sightings=(Sighting("0x1", True, None, 1, 2),)), FOREIGN, "CONSUMPTION_UNPROVEN"),
+        ((ONE,), replace(TAKEN, sightings=(seen(ONE, included(98)),)), FOREIGN, "CONSUMER_OURS"),
+        ((ONE,), replace(TAKEN, consumer="0x1"), "0x1", "CONSUMER_OURS"),
+        ((ONE, TWO), replace(TAKEN, consumer="0x2"), "0x2", "CONSUMER_OURS"),
+    ],
+)
+def test_without_the_whole_proof_no_slot_is_given_up(
+    versions: tuple[Version, ...], facts: Facts, named: str, found: str
+) -> None:
+    assert payout.consumption(versions, facts, named) == found

@@ -3,7 +3,7 @@
 Two deliverers that know nothing of each other work on the same slots. Looks are cut in two, come late, lie by silence
 or lag; bytes are lost, swallowed or resurface when nobody expects them; blocks are reorganised up to one short of
 finality; the key is used elsewhere. Whatever the order, a withdrawal is paid at most once and settled only as it was
-paid; and once the faults stop, everything ends.
+paid; and once the faults stop, everything ends. What a stranger consumed people give up by proof, and it is paid anew.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ from domain import payout
 from domain.asset import Asset
 from domain.network import FeeRules, Network
 from domain.payout import Act, Facts, Fee, Final, Inclusion, Offer, Payment, Sighting, Slot, Step, Version
+from domain.procedure import PROVEN
 from tests.fakes.chain import ModelChain, Tx, signed
 
 GWEI = 10**9
@@ -39,6 +40,7 @@ NETWORK = Network("test", "Test", "evm", 1, COIN.id, 12_000, K, RULES, date(2026
 BUMP_AFTER = timedelta(seconds=RULES.bump_after_s)
 WORKERS = st.integers(0, 1)
 PICKS = st.integers(0, 7)
+SLOTS_MAX = 24
 FATES = st.sampled_from(["taken", "reply lost", "swallowed", "unreachable"])
 
 
@@ -51,6 +53,11 @@ class Bound:
     versions: list[Version] = field(default_factory=list)
     settled: Final | None = None
     void: bool = False
+    consumer: str | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.settled is None and self.consumer is None
 
 
 @dataclass
@@ -160,7 +167,7 @@ class PayoutMachine(RuleBasedStateMachine):
     def void(self, pick: int) -> None:
         """People endorse that a slot ends without a payment: from here on nothing signed for it pays."""
         bound = self.bound[pick % len(self.bound)]
-        if bound.settled is None:
+        if bound.open:
             bound.void = True
             self.sign_above(bound)
 
@@ -169,7 +176,7 @@ class PayoutMachine(RuleBasedStateMachine):
     def speed_up(self, pick: int) -> None:
         """A person asks for a bump, whatever was seen or is left of the patience."""
         bound = self.bound[pick % len(self.bound)]
-        if bound.settled is None:
+        if bound.open:
             self.sign_above(bound)
 
     # ------------------------------------------------------------ what the world does
@@ -228,7 +235,7 @@ class PayoutMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_new_slot_while_an_old_one_may_live(self) -> None:
-        open_slots = [bound.withdrawal for bound in self.bound if bound.settled is None]
+        open_slots = [bound.withdrawal for bound in self.bound if bound.open]
         paid = [bound.withdrawal for bound in self.bound if bound.settled is not None and bound.settled.paid]
         assert len(open_slots + paid) == len(set(open_slots + paid))
 
@@ -271,6 +278,8 @@ class PayoutMachine(RuleBasedStateMachine):
         what was voided, whoever asks.
         """
         slot, payment = bound.slot, bound.slot.payments[0]
+        if bound.consumer is not None:
+            return  # the signer was shown who gave it up
         tx = Tx(
             1,
             WALLET,
@@ -303,6 +312,8 @@ class PayoutMachine(RuleBasedStateMachine):
             now=self.now,
             settled=bound.settled,
         )
+        if bound.consumer is not None and step.act is not Act.FINAL:
+            return  # a teller who comes late finds it given up in the books
         if step.act is Act.OFFER:
             version = next(version for version in versions if version.number == step.offer)
             low = self.offer(version, fate)
@@ -311,6 +322,7 @@ class PayoutMachine(RuleBasedStateMachine):
             self.sign(bound, step.fee)
         elif step.act is Act.FINAL and step.final is not None:
             assert bound.settled in (None, step.final), "a settled slot was settled otherwise"
+            assert bound.consumer is None, "a slot that was given up was consumed by us"
             bound.settled = step.final
         elif step.act is Act.HALT:
             self.halted = step.reason
@@ -343,6 +355,63 @@ class PayoutMachine(RuleBasedStateMachine):
     def _payments(self, withdrawal: int) -> int:
         to = self._recipient(withdrawal)
         return sum(o.moved and o.tx.recipient == to for block in self.chain.blocks for o in block.outcomes)
+
+
+class ReplanMachine(PayoutMachine):
+    """The same, and people who give slots up that a stranger consumed, at any moment and with looks of any age."""
+
+    rule_of_proof = staticmethod(payout.consumption)
+
+    @rule(worker=WORKERS)
+    def replan(self, worker: int) -> None:
+        """People name whom a look of any age shows as the slot's consumer, whoever that is: it takes a proof, and then
+        its payment is paid anew from another slot.
+        """
+        known = self.known[worker]
+        if known is not None and len(self.bound) < SLOTS_MAX:
+            bound, _, facts = known
+            self.give_up(bound, facts, self.named(bound))
+
+    @rule(worker=WORKERS)
+    def resume(self, worker: int) -> None:
+        self.halted = None
+        self.restart(worker)
+
+    def teardown(self) -> None:
+        """The faults stop, and people see to what a stranger took: everything ends settled."""
+        self.chain.base_fee, self.chain.broken = GWEI, set()
+        for _ in range(120):
+            self.now += BUMP_AFTER / 4
+            for pick in range(len(self.bound)):
+                self.halted = None
+                self.look_and_act(0, pick, "taken")
+                if self.halted:
+                    self.replan(0)
+            self.chain.mine()
+            if not any(bound.open for bound in self.bound):
+                break
+        self.nobody_is_paid_twice()
+        assert not any(bound.open for bound in self.bound), "no progress although the faults stopped"
+        self.what_is_settled_is_true()
+        self.nothing_is_lost()
+
+    def nothing_is_lost(self) -> None:
+        """Each withdrawal was paid, or its last slot ended with the proof that it was not."""
+        latest = {bound.withdrawal: bound for bound in self.bound}
+        assert set(latest) == set(range(1, self.withdrawals + 1))
+        for withdrawal, bound in latest.items():
+            assert bound.settled is not None, f"withdrawal {withdrawal} ended with nothing"
+            assert bound.settled.paid == bool(self._payments(withdrawal))
+
+    def named(self, bound: Bound) -> str:
+        """Whom people see at the head of the chain, or a transaction nobody ever saw."""
+        return self.chain.spender(WALLET, int(bound.slot.scarce), self.chain.head) or "0x" + "ee" * 32
+
+    def give_up(self, bound: Bound, facts: Facts, consumer: str) -> None:
+        """As the books do: the versions are read after the look, an open slot is given up once, its payment planned."""
+        if bound.open and self.rule_of_proof(bound.versions, facts, consumer) == PROVEN:
+            bound.consumer = consumer
+            self.plan(bound.withdrawal)
 
 
 class NaiveMachine(PayoutMachine):
@@ -386,6 +455,10 @@ def takes_silence_for_a_stranger(slot: Slot, versions: Sequence[Version], facts:
     return payout.decide(slot, versions, replace(facts, consumer="nobody") if hidden else facts, **rest)
 
 
+def believes_people(versions: Sequence[Version], facts: Facts, named: str) -> str:
+    return PROVEN
+
+
 PACE = settings(
     max_examples=250,
     stateful_step_count=50,
@@ -399,6 +472,10 @@ FIXED = settings(
 
 def test_whatever_happens_nobody_is_paid_twice_and_everything_ends() -> None:
     run_state_machine_as_test(PayoutMachine, settings=PACE)
+
+
+def test_what_a_stranger_consumed_is_paid_anew_and_never_twice() -> None:
+    run_state_machine_as_test(ReplanMachine, settings=PACE)
 
 
 def test_the_same_world_makes_the_naive_rule_pay_twice() -> None:
@@ -418,4 +495,10 @@ def test_the_same_world_makes_the_naive_rule_pay_twice() -> None:
 def test_the_same_world_finds_each_shortcut(wrong: Callable[..., Step], found: str) -> None:
     machine = type("WrongMachine", (PayoutMachine,), {"rule_of_payout": staticmethod(wrong)})
     with pytest.raises(AssertionError, match=found):
+        run_state_machine_as_test(machine, settings=FIXED)
+
+
+def test_the_same_world_finds_a_slot_given_up_without_proof() -> None:
+    machine = type("RashMachine", (ReplanMachine,), {"rule_of_proof": staticmethod(believes_people)})
+    with pytest.raises(AssertionError, match=r"was paid 2 times|was consumed by us|no progress"):
         run_state_machine_as_test(machine, settings=FIXED)

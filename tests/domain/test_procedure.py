@@ -10,6 +10,7 @@ from domain.intent import Ruling
 from domain.intent import statement as decision_statement
 from domain.procedure import (
     NEEDED,
+    PROVEN,
     SENTENCE,
     WHY_NOT,
     Circumstances,
@@ -29,6 +30,9 @@ STUCK = Circumstances(WALLET, frozenset({SLOT}), None, only_time_decides=False, 
 HALTED = replace(STUCK, halted=HALT)
 VOID = Procedure(Kind.VOID, SLOT, "the client asked for it", "", "2026-11-21T12:00:00+00:00")
 RESUME = Procedure(Kind.RESUME, WALLET, "the key is safe", HALT, "2026-11-21T12:00:00+00:00")
+STRANGER = "0x" + "ab" * 32
+REPLAN = Procedure(Kind.REPLAN, SLOT, "our other desk used the key", STRANGER, "2026-11-21T12:00:00+00:00")
+PROVED = replace(STUCK, halted=HALT, proof=PROVEN)
 ROSTER = People("anna", "boris", "chen")
 
 
@@ -85,6 +89,14 @@ def test_an_approval_of_a_payment_is_never_an_endorsement() -> None:
         (ROSTER.endorse(RESUME, "anna", "boris"), STUCK, "NOT_HALTED"),
         (ROSTER.endorse(RESUME, "anna", "boris"), replace(HALTED, halted="another one"), "EVIDENCE_CHANGED"),
         (ROSTER.endorse(RESUME, "anna", "boris"), replace(HALTED, wallet="tron/Tx"), "SUBJECT_UNKNOWN"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), PROVED, "TAKEN"),
+        (ROSTER.endorse(REPLAN, "anna"), PROVED, "ENDORSEMENTS_MISSING"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), STUCK, "CONSUMPTION_UNPROVEN"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), replace(PROVED, proof="CONSUMER_OURS"), "CONSUMER_OURS"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), replace(PROVED, proof="CONSUMER_OTHER"), "CONSUMER_OTHER"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), replace(PROVED, used=True), "PROCEDURE_USED"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), replace(PROVED, slots=frozenset()), "SLOT_NOT_OPEN"),
+        (ROSTER.endorse(REPLAN, "anna", "boris"), replace(PROVED, only_time_decides=True), "NOTHING_TO_CONSUME"),
         (ROSTER.endorse(replace(VOID, kind="PAY"), "anna", "boris"), STUCK, "PROCEDURE_MALFORMED"),
         (ROSTER.endorse(replace(VOID, reason=""), "anna", "boris"), STUCK, "PROCEDURE_MALFORMED"),
         (ROSTER.endorse(replace(VOID, reason="x" * 501), "anna", "boris"), STUCK, "PROCEDURE_MALFORMED"),

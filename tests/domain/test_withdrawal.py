@@ -31,7 +31,8 @@ def test_every_stage_can_be_reached_and_every_stage_can_reach_an_end() -> None:
 
 def test_once_coins_may_be_moving_only_facts_from_the_chain_end_a_withdrawal() -> None:
     for stage in MOVED:
-        assert NEXT[stage] <= MOVED | {Stage.SETTLED, Stage.FAILED}
+        assert NEXT[stage] <= MOVED | {Stage.SETTLED, Stage.FAILED, Stage.QUEUED}
+        assert not NEXT[stage] & CANCELLABLE - {Stage.QUEUED}, "back only to be paid anew, by proof that it cannot be"
 
 
 def test_a_planned_withdrawal_can_no_longer_be_cancelled() -> None:

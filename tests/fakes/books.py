@@ -27,7 +27,7 @@ from domain.ledger.entry import Entry, entry_of
 from domain.money import Amount
 from domain.network import Network
 from domain.outgoing import Outgoing, foreign_transactions, strangers
-from domain.payout import Facts, Final, Payment, Slot, Version, inclusion, slot_id
+from domain.payout import Consumption, Facts, Final, Payment, Slot, Version, inclusion, slot_id
 from domain.policy import Outcome, Policy, Usage, Verdict, judge
 from domain.ports import (
     Conclusion,
@@ -123,6 +123,7 @@ class FakeBooks:
         self.entries: dict[str, Entry] = {}
         self.balances: Counter[Account] = Counter()
         self.facts: list[Facts] = []
+        self.consumed: dict[str, Consumption] = {}
         self.procedures: list[tuple[Procedure, str, datetime]] = []
         self.taken: list[Endorsed] = []
         self.calls: Counter[str] = Counter()
@@ -391,6 +392,8 @@ class FakeBooks:
         if version.slot_id not in self._slots:
             raise Refused("SLOT_UNKNOWN", "There is no such slot.", slot=version.slot_id)
         slot, closed = self._slots[version.slot_id]
+        if version.slot_id in self.consumed:
+            raise Refused("SLOT_CONSUMED", "People gave this slot up: a stranger consumed it.", slot=version.slot_id)
         stored = self._versions[version.slot_id]
         known = next((v for v in stored if version.number == v.number or version.txid == v.txid), None)
         if known is None:
@@ -410,6 +413,8 @@ class FakeBooks:
     async def record_facts(self, slot: Slot, facts: Facts) -> None:
         self._enter("record_facts")
         self.facts.append(facts)
+        if slot.id in self.consumed:
+            return
         seen = inclusion(facts)
         target = Stage.CONFIRMING if seen else Stage.BROADCAST
         for row in self._rows_of(slot):
@@ -421,6 +426,8 @@ class FakeBooks:
     async def settle(self, slot: Slot, final: Final, now: datetime) -> Sequence[Conclusion]:
         self._enter("settle")
         known, closed = self._slots[slot.id]
+        if slot.id in self.consumed:
+            raise Refused("SLOT_CLOSED", "The slot was closed with another proof.", slot=slot.id)
         if closed is None:
             self._check_version(slot.id, final.txid)
             native = self._networks[slot.network].native_asset
@@ -465,7 +472,9 @@ class FakeBooks:
             kept.read_through = outgoing.through
         return self._leave("record_outgoing", evidence)
 
-    async def take_procedure(self, network: str, wallet: str, endorsed: Endorsed, now: datetime) -> ProcedureNote:
+    async def take_procedure(
+        self, network: str, wallet: str, endorsed: Endorsed, now: datetime, proof: Consumption | None = None
+    ) -> ProcedureNote:
         self._enter("take_procedure")
         kept, asked = self._wallet(network, wallet), endorsed.procedure
         worth = procedures.worths(endorsed, self._roster.verify)
@@ -477,6 +486,7 @@ class FakeBooks:
             kept.halted,
             self._networks[network].window_s > 0,
             taken_at is not None,
+            self._proof(asked, proof),
         )
         code = "TAKEN" if taken_at == now else procedures.code(endorsed, worth, circumstances)
         if taken_at != now:
@@ -485,8 +495,31 @@ class FakeBooks:
             if code == "TAKEN" and asked.kind == Kind.RESUME:
                 kept.halted = None
                 kept.events.append(("RESUMED", f"{asked.reason} ({', '.join(people)})"))
+            elif code == "TAKEN" and asked.kind == Kind.REPLAN and proof is not None:
+                self._give_up(kept, proof, ", ".join(people), now)
         note = ProcedureNote(asked.hash(), code, tuple(people), procedures.needed(asked) or 0)
         return self._leave("take_procedure", note)
+
+    async def consumer(self, slot_id: str) -> str | None:
+        self._enter("consumer")
+        return self._leave("consumer", self.consumed[slot_id].txid if slot_id in self.consumed else None)
+
+    def _proof(self, asked: Procedure, proof: Consumption | None) -> str:
+        if proof is None or (proof.slot.id, proof.txid) != (asked.subject, asked.rests_on):
+            return ""
+        ours = {version.txid for versions in self._versions.values() for version in versions}
+        return "CONSUMER_OURS" if proof.txid in ours else proof.code
+
+    def _give_up(self, kept: Wallet, proof: Consumption, people: str, now: datetime) -> None:
+        slot, _ = self._slots[proof.slot.id]
+        self._post(entries.undo(slot, self._networks[slot.network].native_asset))
+        self.consumed[slot.id] = proof
+        kept.next_scarce = max(kept.next_scarce, proof.counted)
+        for row in self._rows_of(slot):
+            row.tried_at, row.txid = now, None
+            self._step(row, Stage.QUEUED, people, "SLOT_CONSUMED")
+        for bell in self._bells:
+            bell.set()
 
     async def halted(self, network: str, wallet: str) -> str | None:
         self._enter("halted")
@@ -531,7 +564,11 @@ class FakeBooks:
 
     def _open(self, network: str, address: str) -> list[Slot]:
         ours = (network, address.lower())
-        return [s for s, final in self._slots.values() if final is None and (s.network, s.wallet.lower()) == ours]
+        return [
+            slot
+            for slot, final in self._slots.values()
+            if final is None and slot.id not in self.consumed and (slot.network, slot.wallet.lower()) == ours
+        ]
 
     def _step(self, row: Row, stage: Stage, actor: str, reason: str) -> None:
         check_step(row.stage, stage)
@@ -575,7 +612,11 @@ class FakeBooks:
         asked = row.withdrawal
         assert row.intent is not None
         payment = Payment(asked.id, asked.asset, asked.amount, asked.recipient)
-        return PayoutItem(payment, row.intent, row.approvals, row.requested_at, row.queued_at)
+        given_up = {
+            slot_id for slot_id, proof in self.consumed.items() if payment in proof.slot.payments
+        }  # of this very withdrawal: a payment names it
+        replans = tuple(e for e in self.taken if e.procedure.kind == Kind.REPLAN and e.procedure.subject in given_up)
+        return PayoutItem(payment, row.intent, row.approvals, row.requested_at, row.queued_at, replans)
 
     def _usage(self, row: Row, now: datetime) -> Usage:
         """What left, or may still leave, in the 24 h before `now`: what was returned counts no more."""

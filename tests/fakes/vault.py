@@ -28,6 +28,7 @@ class FakeVault:
         self._payments: dict[str, tuple[Payment, ...]] = {}
         self._slots: dict[str, str] = {}
         self._voided: set[str] = set()
+        self._consumed: set[str] = set()
         self._versions: dict[str, list[Version]] = {}
         self.failures: list[StrongroomError] = []
         self.orders: list[SigningOrder] = []
@@ -46,6 +47,8 @@ class FakeVault:
             raise Refused("SIGNER_FEE_ABOVE_CAP", "The transaction may cost more than the slot allows; offer less.")
         versions = self._versions.setdefault(slot.id, [])
         known = next((v for v in versions if v.fee == draft.fee), None)
+        if slot.id in self._consumed:
+            raise Refused("SIGNER_SLOT_CONSUMED", "People gave this slot up; nothing more is signed for it.")
         if order.void is not None:
             self._void(order.void, slot.id)
         elif slot.id not in self._voided:
@@ -71,9 +74,20 @@ class FakeVault:
         slot = order.slot
         if self._payments.get(slot.id, slot.payments) != slot.payments:
             raise Refused("SIGNER_SLOT_TAKEN", "This slot was signed for another payment and never pays a second one.")
-        if any(self._slots.get(p.withdrawal_id, slot.id) != slot.id for p in slot.payments):
+        given_up = {
+            endorsed.procedure.subject for item in order.items for endorsed in item.replans if _by_two(endorsed)
+        }
+        before = {self._slots.get(p.withdrawal_id, slot.id) for p in slot.payments} - {slot.id}
+        if before - given_up:
             raise Refused(
                 "SIGNER_SECOND_SLOT", "This withdrawal already took a slot; it is never paid from a second one."
             )
+        self._consumed |= before
         self._payments[slot.id] = slot.payments
         self._slots.update({p.withdrawal_id: slot.id for p in slot.payments})
+
+
+def _by_two(endorsed: Endorsed) -> bool:
+    """Two names are enough here, as for a void."""
+    people = {word.approver for word in endorsed.endorsements}
+    return endorsed.procedure.kind == "REPLAN" and len(people) >= 2

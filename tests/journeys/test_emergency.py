@@ -2,6 +2,7 @@
 while one is being paid: every withdrawal is paid exactly once or its money goes back, by the node's own count.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -11,16 +12,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from aiohttp import ClientSession
+from eth_account import Account
 from eth_utils.address import to_checksum_address
 
+from adapters.catalogue import load
+from adapters.settings import Settings
+from adapters.vault import keystore_file, passphrase_file
+from adapters.vault.keystore import read_passphrase
+from adapters.wiring import open_views
 from domain.withdrawal import Stage
-from ops.demo.node import TRANSFER_TOPIC
+from ops.demo.evidence import chain_minus_ledger, trial_balance
+from ops.demo.node import TRANSFER_TOPIC, open_node
 from ops.devnet.household import Household
 from workers.registry import KINDS
 
@@ -105,7 +115,48 @@ class House:
             assert time.monotonic() < until, f"never came: {what}"
             time.sleep(0.2)
 
+    # ------------------------------------------------------------ the books
+    def chain_minus_ledger(self) -> dict[str, Decimal]:
+        """By asset: what the node says is under the wallet's key, less what the books say, free and in flight."""
+
+        async def compared() -> dict[str, Decimal]:
+            settings = Settings()
+            catalogue = load(settings.profile, settings.catalogue_dir)
+            async with open_views(settings) as views, ClientSession() as session:
+                assert set((await trial_balance(views)).values()) == {"0"}
+                node = await open_node(catalogue.networks["ethereum"], session, settings.node_urls("ethereum")[0])
+                found = await chain_minus_ledger({"ethereum": node}, catalogue, views)
+            return {asset: Decimal(coins) for asset, coins in found.items()}
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return asyncio.run(compared())
+
     # ------------------------------------------------------------ the node
+    def stranger_uses(self, nonce: int) -> str:
+        """Somebody else with the wallet's key sends a coin under this number, dearer than we do; the txid."""
+        fields = {"type": 2, "chainId": 31337, "nonce": nonce, "to": somebody(), "value": 10**15, "gas": 21_000}
+        price = {"maxFeePerGas": 300 * 10**9, "maxPriorityFeePerGas": 200 * 10**9}
+        home = self.people.state / "signer"
+        secret = Account.decrypt(keystore_file(home, "ethereum").read_text(), read_passphrase(passphrase_file(home)))
+        raw = Account.sign_transaction({**fields, **price}, secret).raw_transaction
+        return str(self.ask_node("eth_sendRawTransaction", "0x" + raw.hex().removeprefix("0x")))
+
+    def cost_of(self, txid: str) -> Decimal:
+        """What a transaction took from its sender, in whole coins."""
+        receipt, tx = (
+            self.ask_node("eth_getTransactionReceipt", txid),
+            self.ask_node("eth_getTransactionByHash", txid),
+        )
+        wei = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16) + int(tx["value"], 16)
+        return Decimal(wei).scaleb(-18)
+
+    def ask_node(self, method: str, *params: Any) -> Any:
+        answer = self.node({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        assert "result" in answer, answer
+        return answer["result"]
+
     def node(self, body: dict[str, Any], path: str = "") -> Any:
         url = f"http://127.0.0.1:{PORT_BASE + 4}{path}"
         request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
@@ -118,8 +169,7 @@ class House:
     def transfers_to(self, recipient: str) -> int:
         topics = [TRANSFER_TOPIC, None, "0x" + recipient[2:].lower().rjust(64, "0")]
         wanted = {"fromBlock": "0x0", "toBlock": "latest", "topics": topics}
-        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [wanted]}
-        return len(self.node(asked)["result"])
+        return len(self.ask_node("eth_getLogs", wanted))
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +230,34 @@ def test_a_stuck_payment_is_voided_by_two_people_and_never_paid(house: House) ->
     house.control(reset=True)
     assert house.at(id, Stage.FAILED)["reason"] == "VOIDED"
     assert house.transfers_to(recipient) == 0
+
+
+def test_what_a_stranger_consumed_is_given_up_by_two_people_and_paid_once_from_another_slot(house: House) -> None:
+    before = house.chain_minus_ledger()
+    recipient = somebody()
+    id = house.ask(recipient)
+    house.at(id, Stage.BROADCAST)
+    slot = house.slot(id)["slot"]
+    stranger = house.stranger_uses(int(slot.rpartition("/")[2]))
+    early = house.run("payout", "replan", slot, "--stranger", stranger, "--reason", "our other desk used the key")
+    house.run("payout", "replan", slot, *house.endorsed(early, "ann", "ben"), code=4)
+    house.control(reset=True)
+    house.until(lambda: stranger in house.told("payout", "show", slot)["next"], "the stranger proven")
+    house.until(lambda: "replan" in house.told("payout", "show", slot)["next"], "what comes next")
+
+    house.run("payout", "replan", slot, *house.endorsed(early, "ann"), code=4)
+    house.run("payout", "replan", slot, *house.endorsed(early, "ann", "ben"))
+    assert house.view(id)["stage"] == Stage.QUEUED
+    assert house.told("payout", "show", slot)["state"] == "CONSUMED"
+    resume = house.run("wallet", "resume", "ethereum", "--reason", "the desk has a key of its own now")
+    assert stranger in resume
+    house.run("wallet", "resume", "ethereum", *house.endorsed(resume, "ann", "ben"))
+    assert house.at(id, Stage.SETTLED)["txid"] not in (None, stranger)
+    assert house.transfers_to(recipient) == 1
+    house.run("payout", "replan", slot, *house.endorsed(early, "ann", "ben"), code=4)
+    after = house.chain_minus_ledger()
+    lost = {asset: before[asset] - after[asset] for asset in before if before[asset] != after[asset]}
+    assert lost == {"ETH-ETHEREUM": house.cost_of(stranger)}, "what the stranger took, and nothing else"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,7 @@ from adapters import roster
 from adapters.roster import Roster
 from domain.errors import Refused
 from domain.procedure import Endorsement, Kind, Procedure
-from ops.cli import approver
+from ops.cli import approver, payout
 from ops.cli.approver import make_key
 from ops.cli.procedures import gathered, propose
 
@@ -104,3 +104,16 @@ def test_nothing_is_proposed_without_a_reason(capsys: pytest.CaptureFixture[str]
         propose(Kind.VOID, SLOT, "  ")
     propose(Kind.VOID, SLOT, "stuck")
     assert Procedure(**json.loads(capsys.readouterr().out)).reason == "stuck"
+
+
+def test_giving_a_slot_up_takes_the_name_of_the_transaction_that_consumed_it() -> None:
+    done = CliRunner().invoke(payout.app, ["replan", SLOT, "--reason", "the old desk had the key"])
+    assert done.exit_code == 4
+    assert "STRANGER_MISSING" in done.stderr
+
+
+def test_who_gives_a_slot_up_reads_whose_transaction_it_is_about(tmp_path: Path, people: Roster) -> None:
+    stranger = "0x" + "5e" * 32
+    done = endorse(tmp_path, "anna", asdict(replace(VOID, kind=Kind.REPLAN, rests_on=stranger)), said="y\n")
+    for words in (stranger, "which a stranger's transaction consumed", "2 must endorse"):
+        assert words in done.stderr

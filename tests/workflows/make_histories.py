@@ -318,6 +318,44 @@ async def used_by_a_stranger(world: World, env: WorkflowEnvironment) -> dict[str
     return {"withdrawal-halted": withdrawal}
 
 
+@path(slow=True)
+async def given_up(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    slot, stranger = f"{world.chain.network.id}/{world.wallet.lower()}/0", world.foreign(0)
+    async with world.at_work():
+        hot_wallet = await world.serve()
+        withdrawal = await world.withdraw("25")
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        world.model.mine(1, extra=[stranger])
+        world.model.mine(3)
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await world.until(lambda: _stands_still(hot_wallet), "the wallet's story halted")
+        first = world.client.get_workflow_handle(hot_wallet.id, run_id=(await hot_wallet.describe()).run_id)
+        await world.carry_out(world.endorsed(Kind.REPLAN, slot, txid=stranger.txid))
+        await world.stands_at(withdrawal.id.removeprefix("withdrawal/"), Stage.QUEUED)
+        await world.resume()
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the bytes of the second slot")
+        world.model.mine(4)
+        await withdrawal.result()
+        await world.until(lambda: _continued(first), "the next term")
+    return {"withdrawal-replanned": withdrawal, "hot-wallet-replanned": first}
+
+
+@path(slow=True)
+async def several_given_up(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    async with world.at_work():
+        await _several(world)
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        stranger = world.foreign(0)
+        world.model.mine(1, extra=[stranger])
+        world.model.mine(3)
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await world.serve()
+        slot = f"{world.chain.network.id}/{world.wallet.lower()}/0"
+        await world.carry_out(world.endorsed(Kind.REPLAN, slot, txid=stranger.txid))
+        await world.payout(0).result()
+    return {"payout-replanned": world.payout(0)}
+
+
 @path()
 async def served(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     term, activities.hot_wallet.SERVE_MIN = activities.hot_wallet.SERVE_MIN, 0

@@ -148,9 +148,11 @@ class World:
         assert verdict is not None
         return self.people.decision(name, ruling, verdict.intent_hash)
 
-    def endorsed(self, kind: Kind, subject: str, reason: str = "looked into", people: Sequence[str] = ()) -> Endorsed:
+    def endorsed(
+        self, kind: Kind, subject: str, reason: str = "looked into", people: Sequence[str] = (), txid: str = ""
+    ) -> Endorsed:
         """A procedure as things stand, with the word of `people` (of ann and bob unless named)."""
-        rests_on = (self.halted() or "") if kind is Kind.RESUME else ""
+        rests_on = (self.halted() or "") if kind is Kind.RESUME else txid
         asked = Procedure(kind, subject, reason, rests_on, datetime.now(UTC).isoformat())
         return self.people.endorse(asked, *(people or ("ann", "bob")))
 

@@ -1,6 +1,7 @@
 """One look at a slot: the facts of all of its versions by all nodes.
 
-Who spent the anchor, and where, comes from blocks that we read whole: a transaction counts as included only there,
+Every version spends all coins of the slot, the anchor first, so whoever spends one of them takes the slot. Who did, and
+where, comes from blocks that we read whole: a transaction counts as included only there,
 never because a node can show it, which it also does with one that sits in an abandoned block. What the version does is
 in the bytes that its txid commits to, so no receipt is asked for. An anchor that nobody spent in those blocks is not
 used, whatever a node says of it: its funding may have gone, and a pool proves nothing.
@@ -52,7 +53,8 @@ class Lookout:
         """See `domain.ports.Chain.observe`. Raises Unavailable when no node answers or the blocks cannot be read."""
         at = datetime.now(UTC)
         stands = await self._follow()
-        [fate] = await self._coins.fates([slot.scarce])  # the one source of `used` and of every inclusion
+        spent = await self._coins.fates([coin.outpoint for coin in slot.inputs] or [slot.scarce])
+        fate = _first_spent(spent)  # the one source of `used` and of every inclusion
         views = await self._views(versions, fate.spent)
         self._remember(slot.id, views)
         complete = stands.complete and None not in views
@@ -90,8 +92,14 @@ class Lookout:
         self._evicted[slot_id] = max((view.evicted for view in views if view), default=0)
 
 
+def _first_spent(fates: Sequence[Fate]) -> Fate:
+    """The fate of the coin that was spent first, of the anchor among equals and while none is."""
+    spent = [fate for fate in fates if fate.spent is not None]
+    return min(spent, key=lambda fate: fate.spent.height if fate.spent else 0, default=fates[0])
+
+
 def _sighting(slot: Slot, version: Version, views: Sequence[View | None], fate: Fate | None) -> Sighting:
-    """`fate`: the anchor's, when a block that counts spent it."""
+    """`fate`: of the coin that was spent first, when a block that counts spent it."""
     pooled = any(version.txid in view.pooled for view in views if view)
     if fate is None or fate.spender != version.txid or fate.spent is None:
         return Sighting(version.txid, known=pooled, inclusion=None)

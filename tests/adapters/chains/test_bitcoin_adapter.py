@@ -16,7 +16,7 @@ from adapters.chains.bitcoin.adapter import BitcoinChain
 from adapters.chains.bitcoin.rpc import open_nodes
 from domain.coin import Coin
 from domain.errors import Refused, Unavailable
-from domain.payout import Facts, Fee, Slot, Version
+from domain.payout import Facts, Fee, Slot, Version, consumption
 from tests.adapters.chains.bitcoin_world import (
     ASSETS,
     COIN,
@@ -146,6 +146,18 @@ async def test_a_coin_that_a_slot_has_is_not_taken_again(world: BitcoinWorld) ->
     world.coins.taken.update(coin.outpoint for coin in first)
     second = await world.chain.fund([payment()], world.wallet, world.fee)
     assert not set(first) & set(second)
+
+
+async def test_a_stranger_who_spends_any_coin_of_a_slot_has_consumed_it(world: BitcoinWorld) -> None:
+    """Every version spends them all: with one gone at final depth none can be in a block any more."""
+    slot = slot_of(world.wallet, world.purse[:2], [payment()])
+    version = await signed(world, slot)
+    stranger = await world.stranger_spends(slot_of(world.wallet, [world.purse[1]], [payment()]))
+    assert consumption([version], await world.chain.observe(slot, [version]), stranger) == "CONSUMPTION_UNPROVEN"
+    await world.mine(K - 1)
+    facts = await world.chain.observe(slot, [version])
+    assert facts.consumer == stranger
+    assert consumption([version], facts, stranger) == "PROVEN"
 
 
 # ---------------------------------------------------------------- fees

@@ -22,6 +22,7 @@ from adapters.vault.vault import SigningVault
 from domain.errors import Refused, Unavailable
 from domain.intent import Intent
 from domain.payout import Draft, Fee, Item, Payment, SigningOrder, Slot, slot_id
+from domain.procedure import Endorsed, Kind, Procedure
 from tests.adapters.vault.desk import NOON, Clock, intent
 
 SECRET = bytes.fromhex("da146374a75310b9666e834ee4ad0866d6f4035967bfc76217c5a495fff9f0d1")
@@ -163,6 +164,19 @@ async def test_a_new_version_pays_the_same_or_nothing(desk: Desk) -> None:
     desk.clock.pass_(minutes=5)
     with pytest.raises(Refused, match="SIGNER_SLOT_TAKEN"):
         await desk.vault.sign(desk.order(paying(2), at_ms=NOON_MS + 300_000, after=(one.txid,)))
+
+
+async def test_no_slot_is_given_up_where_only_time_ends_a_version(desk: Desk) -> None:
+    """Whoever endorses it: no stranger's transaction excludes a version that is out."""
+    of = paying()
+    first = desk.order(of)
+    await desk.vault.sign(first)
+    asked = Procedure(Kind.REPLAN, first.slot.id, "looked into", "5e" * 32, "2026-11-21T12:00:00+00:00")
+    second = desk.order(of, scarce=8)
+    shown = tuple(replace(item, replans=(Endorsed(asked, ()),)) for item in second.items)
+    with pytest.raises(Refused) as refused:
+        await desk.vault.sign(replace(second, items=shown))
+    assert refused.value.code == "SIGNER_REPLAN_BY_TIME"
 
 
 async def test_a_withdrawal_takes_one_slot_for_ever(desk: Desk) -> None:
