@@ -11,7 +11,7 @@ from adapters.store.deposit_address import owner_within
 from adapters.store.desk import Desk
 from adapters.store.ledger import insist
 from adapters.store.timeline import Event, Standing, advance, clean, lock, note
-from adapters.store.usage import count, count_back, usage_before
+from adapters.store.usage import count, count_back, lock_to_judge, usage_before
 from domain.errors import Refused
 from domain.intent import Decision, Intent, Ruling
 from domain.ledger.withdrawal import release, transfer
@@ -36,6 +36,18 @@ INSERT INTO verdict (withdrawal_id, account, asset, units, outcome, approvals, r
 VALUES ($1, $2, $3, $4::text::numeric, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """
 _QUEUE = "INSERT INTO payout (withdrawal_id, network, state, queued_at, tried_at) VALUES ($1, $2, 'QUEUED', $3, $3)"
+# What most come to, in one round trip: the verdict, the payout in its queue, and what counts against the caps.
+_KEEP_AND_QUEUE = f"""
+WITH judged AS ({_KEEP_VERDICT} RETURNING account, asset, units, at),
+queued AS (
+    INSERT INTO payout (withdrawal_id, network, state, queued_at, tried_at) VALUES ($1, $14, 'QUEUED', $13, $13)
+), counted AS (
+    INSERT INTO usage_minute AS u (asset, account, minute, units)
+    SELECT asset, whose, date_trunc('minute', at), units FROM judged, unnest(ARRAY['', account]) AS whose ORDER BY whose
+    ON CONFLICT (asset, account, minute) DO UPDATE SET units = u.units + excluded.units
+)
+SELECT pg_notify($15, $14)
+"""  # noqa: S608 - columns of ours
 _HAS_PAYOUT = "SELECT true FROM payout WHERE withdrawal_id = $1"
 _FEE_RETURNED = "UPDATE withdrawal SET fee = 0 WHERE id = $1"
 _COUNTED = "SELECT approver, ruling FROM decision WHERE withdrawal_id = $1 AND counted ORDER BY id"
@@ -61,10 +73,10 @@ class Judgements(Desk):
         Refused WITHDRAWAL_STAGE when it ended before.
         """
         async with self._judges, self._database.transaction("judge") as connection:
-            standing = await lock(connection, withdrawal_id)
-            if recorded := await connection.fetchrow(_VERDICT, withdrawal_id):
-                return _as_settled(_verdict(recorded), standing)
-            if standing.stage is not Stage.REQUESTED:
+            standing = await lock_to_judge(connection, withdrawal_id)
+            if standing.stage is not Stage.REQUESTED:  # only then is there a verdict: one transaction writes both
+                if recorded := await connection.fetchrow(_VERDICT, withdrawal_id):
+                    return _as_settled(_verdict(recorded), standing)
                 raise Refused("WITHDRAWAL_STAGE", f"It is {standing.stage} already.", stage=standing.stage.value)
             intent = self._intent(standing)
             amount = Amount(int(standing.asked.amount), self._asset(standing.asked.asset))
@@ -164,20 +176,27 @@ class Judgements(Desk):
         self, connection: Connection, standing: Standing, intent: Intent, verdict: Verdict, now: datetime
     ) -> None:
         asked = standing.asked
-        await connection.execute(
-            _KEEP_VERDICT,
+        kept = (
             *(asked.id, asked.account, asked.asset, asked.amount),
             *(verdict.outcome.value, verdict.approvals, verdict.risk.value, verdict.rule, verdict.policy_version),
             *(json.dumps(asdict(intent), sort_keys=True), verdict.intent_hash, verdict.expires_at, now),
         )
         detail = {"rule": verdict.rule, "policy": verdict.policy_version, "risk": verdict.risk.value}
         event = Event(now, "policy", verdict.rule, detail, verdict.expires_at)
-        if verdict.outcome is Outcome.DECLINE:
-            await self._return(connection, standing, Stage.DECLINED, event)
-            return
         if verdict.outcome is Outcome.ACCEPT:
-            await self._queue(connection, standing, event)
+            owner = await owner_within(connection, asked.network, asked.recipient)
+            if owner is None:
+                await advance(connection, standing, Stage.QUEUED, event)
+                await connection.execute(_KEEP_AND_QUEUE, *kept, asked.network, WAKE_CHANNEL)
+                return
+            await connection.execute(_KEEP_VERDICT, *kept)
+            await advance(connection, standing, Stage.QUEUED, event)
+            await self._transfer(connection, standing, owner, now)
         else:
+            await connection.execute(_KEEP_VERDICT, *kept)
+            if verdict.outcome is Outcome.DECLINE:
+                await self._return(connection, standing, Stage.DECLINED, event)
+                return
             await advance(connection, standing, Stage.REFERRED, event)
         # After the ledger, as when a hold is returned: in another order two of these could wait for each other.
         await count(connection, [asked.id])

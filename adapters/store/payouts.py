@@ -18,7 +18,7 @@ from adapters.store.slots import (
     slot_of,
     version_of,
 )
-from adapters.store.timeline import Event, Standing, Step, advance_all, lock_all, note
+from adapters.store.timeline import COLUMNS, Event, Standing, Step, advance_all, all_of, note
 from adapters.store.wallets import lock_wallet, wallet_id
 from domain.coin import Coin
 from domain.ledger.entry import Posted
@@ -45,22 +45,28 @@ _OPEN_SLOTS = """
 SELECT id, network, wallet, scarce, fee_cap::text, confirmations, planned_at FROM slot
 WHERE wallet_id = $1 AND state = 'OPEN' ORDER BY planned_at, length(scarce), scarce
 """
-_OPEN_NOW = "SELECT count(*) FROM slot WHERE wallet_id = $1 AND state = 'OPEN'"
-_FEE_CAPS = "SELECT intent FROM verdict WHERE withdrawal_id = ANY($1)"
-_ADD_SLOT = """
-WITH taken AS (UPDATE wallet SET next_scarce = next_scarce + $9::int WHERE id = $2 AND $9::int > 0)
-INSERT INTO slot (id, wallet_id, network, wallet, scarce, fee_cap, confirmations, planned_at, state)
-VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, 'OPEN')
-"""
-_ADD_INPUTS = """
-INSERT INTO slot_input (slot_id, line, network, outpoint, units)
-SELECT $1, u.line, $2, u.outpoint, u.units::numeric
-FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS u (outpoint, units, line)
-"""
-_ADD_PAYMENTS = """
+# Read under the wallet's lock, so what is counted stays as it is.
+_LOCK_TO_PLAN = f"""
+SELECT {COLUMNS}, (SELECT intent FROM verdict v WHERE v.withdrawal_id = withdrawal.id) AS intent,
+    (SELECT count(*) FROM slot WHERE wallet_id = $2 AND state = 'OPEN') AS open_now
+FROM withdrawal WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608 - columns of ours
+_BIND = """
+WITH taken AS (
+    UPDATE wallet SET next_scarce = next_scarce + 1 WHERE id = $2 AND cardinality($9::text[]) = 0
+), opened AS (
+    INSERT INTO slot (id, wallet_id, network, wallet, scarce, fee_cap, confirmations, planned_at, state)
+    VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, 'OPEN')
+), fed AS (
+    INSERT INTO slot_input (slot_id, line, network, outpoint, units)
+    SELECT $1, u.line, $3, u.outpoint, u.units::numeric
+    FROM unnest($9::text[], $10::text[]) WITH ORDINALITY AS u (outpoint, units, line)
+), planned AS (
+    UPDATE payout SET state = 'PLANNED' WHERE withdrawal_id = ANY($11::text[])
+)
 INSERT INTO slot_payment (slot_id, line, withdrawal_id, asset, amount, recipient)
 SELECT $1, u.line, u.withdrawal_id, u.asset, u.amount::numeric, u.recipient
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
+FROM unnest($11::text[], $12::text[], $13::text[], $14::text[])
     WITH ORDINALITY AS u (withdrawal_id, asset, amount, recipient, line)
 """
 
@@ -89,14 +95,15 @@ class Payouts(Desk):
             address, scarce, halted = await lock_wallet(connection, network.id, wallet)
             if halted is not None:
                 return PlanRefusal("WALLET_HALTED", halted)
-            open_now = await connection.fetchval(_OPEN_NOW, wallet_id(network.id, wallet))
-            if open_now >= network.in_flight_max:
-                return PlanRefusal("IN_FLIGHT_FULL", f"{open_now} slots are open")
-            standings = await lock_all(connection, ids)
+            rows = await connection.fetch(_LOCK_TO_PLAN, ids, wallet_id(network.id, wallet))
+            if rows and rows[0]["open_now"] >= network.in_flight_max:
+                return PlanRefusal("IN_FLIGHT_FULL", f"{rows[0]['open_now']} slots are open")
+            standings = all_of(ids, rows)
             coins = await spendable(connection, network.id, wallet, inputs)
             if refusal := _gone(standings, network) or _taken(inputs, coins):
                 return refusal
-            slot = await self._slot(connection, network, address, scarce, standings, coins)
+            cap = min(int(intent_of(row["intent"]).fee_cap) for row in rows)
+            slot = self._slot(network, address, scarce, standings, coins, cap)
             move = Move(dispatch(slot, network.native_asset))
             (posted,) = await self.ledger.post_within(connection, [move], now)
             if posted.posted is Posted.INSUFFICIENT:
@@ -137,56 +144,41 @@ class Payouts(Desk):
         return [version_of(row) for row in await self._database.fetch("versions", VERSIONS, [slot_id])]
 
     # ------------------------------------------------------------ planning
-    async def _slot(
+    def _slot(
         self,
-        connection: Connection,
         network: Network,
         wallet: str,
         number: int,
         standings: Sequence[Standing],
         inputs: tuple[Coin, ...],
+        cap: int,
     ) -> Slot:
-        """The wallet's next slot for these withdrawals: final when the largest needs it, costing no more than any of
-        them was approved with.
+        """The wallet's next slot for these withdrawals: final when the largest needs it, costing no more than `cap`,
+        the least that any of them was approved with.
         """
         scarce = inputs[0].outpoint if inputs else str(number)
         asked = [standing.asked for standing in standings]
-        caps = [
-            int(intent_of(row["intent"]).fee_cap) for row in await connection.fetch(_FEE_CAPS, [w.id for w in asked])
-        ]
         return Slot(
             id=slot_id(network.id, wallet, scarce),
             network=network.id,
             wallet=wallet,
             scarce=scarce,
             payments=tuple(Payment(w.id, w.asset, w.amount, w.recipient) for w in asked),
-            fee_cap=str(min([network.fees.network_fee_cap, *caps])),
+            fee_cap=str(min(network.fees.network_fee_cap, cap)),
             confirmations=max(network.confirmations_for(Amount(int(w.amount), self._asset(w.asset))) for w in asked),
             inputs=inputs,
         )
 
     async def _bind(self, connection: Connection, slot: Slot, standings: Sequence[Standing], now: datetime) -> None:
         await connection.execute(
-            _ADD_SLOT,
+            _BIND,
             *(slot.id, wallet_id(slot.network, slot.wallet), slot.network, slot.wallet, slot.scarce),
-            *(slot.fee_cap, slot.confirmations, now, 0 if slot.inputs else 1),
-        )
-        if slot.inputs:
-            await connection.execute(
-                _ADD_INPUTS,
-                *(slot.id, slot.network, [coin.outpoint for coin in slot.inputs], [coin.units for coin in slot.inputs]),
-            )
-        await connection.execute(
-            _ADD_PAYMENTS,
-            slot.id,
+            *(slot.fee_cap, slot.confirmations, now),
+            *([coin.outpoint for coin in slot.inputs], [coin.units for coin in slot.inputs]),
             [payment.withdrawal_id for payment in slot.payments],
             [payment.asset for payment in slot.payments],
             [payment.amount for payment in slot.payments],
             [payment.recipient for payment in slot.payments],
-        )
-        await connection.execute(
-            "UPDATE payout SET state = 'PLANNED' WHERE withdrawal_id = ANY($1)",
-            [payment.withdrawal_id for payment in slot.payments],
         )
         event = Event(now, "hot wallet", "", {"slot": slot.id})
         await advance_all(connection, [Step(standing, Stage.PLANNED, event, slot_id=slot.id) for standing in standings])

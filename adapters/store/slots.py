@@ -27,10 +27,14 @@ SELECT slot_id, number, txid, raw, fee_weight, fee_price::text, fee_tip::text, s
 WHERE slot_id = ANY($1) ORDER BY slot_id, number
 """
 INPUTS = "SELECT slot_id, outpoint, units::text FROM slot_input WHERE slot_id = ANY($1) ORDER BY slot_id, line"
-_PAYMENTS = (
-    """SELECT withdrawal_id, asset, amount::text, recipient FROM slot_payment WHERE slot_id = $1 ORDER BY line"""
-)
-_SLOT = "SELECT id, network, wallet, scarce, fee_cap::text, confirmations FROM slot WHERE id = $1"
+_SLOT = """
+SELECT id, network, wallet, scarce, fee_cap::text, confirmations,
+    (SELECT json_agg(json_build_array(withdrawal_id, asset, amount::text, recipient) ORDER BY line)
+     FROM slot_payment WHERE slot_id = $1)::text AS payments,
+    (SELECT coalesce(json_agg(json_build_array(outpoint, units::text) ORDER BY line), '[]')
+     FROM slot_input WHERE slot_id = $1)::text AS inputs
+FROM slot WHERE id = $1
+"""
 _LOCK_SLOT = "SELECT state, txid, paid FROM slot WHERE id = $1 FOR NO KEY UPDATE"
 _LOCK_PAID = f"""
 SELECT {COLUMNS} FROM withdrawal WHERE id IN (SELECT withdrawal_id FROM slot_payment WHERE slot_id = $1)
@@ -53,12 +57,9 @@ async def lock_paid(connection: Connection, slot_id: str) -> list[Standing]:
 
 async def read_slot(connection: Connection, slot_id: str) -> Slot:
     """The slot as it was planned."""
-    payments = [
-        Payment(row["withdrawal_id"], row["asset"], row["amount"], row["recipient"])
-        for row in await connection.fetch(_PAYMENTS, slot_id)
-    ]
-    inputs = [coin_of(row) for row in await connection.fetch(INPUTS, [slot_id])]
-    return slot_of(await connection.fetchrow(_SLOT, slot_id), payments, inputs)
+    row = await connection.fetchrow(_SLOT, slot_id)
+    payments = [Payment(*fields) for fields in json.loads(row["payments"])]
+    return slot_of(row, payments, [Coin(*fields) for fields in json.loads(row["inputs"])])
 
 
 def slot_of(row: Mapping[str, Any], payments: Sequence[Payment], inputs: Sequence[Coin]) -> Slot:

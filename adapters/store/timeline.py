@@ -70,7 +70,11 @@ def standing_of(row: Row) -> Standing:
 
 async def lock_all(connection: Connection, ids: Sequence[str]) -> list[Standing]:
     """The rows of `ids`, locked in the order of their ids. Raises Refused WITHDRAWAL_UNKNOWN."""
-    rows = await connection.fetch(_LOCK, list(ids))
+    return all_of(ids, await connection.fetch(_LOCK, list(ids)))
+
+
+def all_of(ids: Sequence[str], rows: Sequence[Row]) -> list[Standing]:
+    """The locked rows as they stand. Raises Refused WITHDRAWAL_UNKNOWN unless they are all that were asked for."""
     if len(rows) != len(set(ids)):
         raise Refused("WITHDRAWAL_UNKNOWN", "There is no such withdrawal.")
     return [standing_of(row) for row in rows]

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from adapters.store.database import Connection
+from adapters.store.timeline import COLUMNS, Standing, standing_of
+from domain.errors import Refused
 from domain.policy import Usage
 
 DAY = timedelta(hours=24)
 
+# First the row, then the asset's turn to be judged: the inner query keeps that order.
+_LOCK_TO_JUDGE = f"""
+SELECT asked.*, pg_advisory_xact_lock(hashtext('judge'), hashtext(asked.asset))
+FROM (SELECT {COLUMNS} FROM withdrawal WHERE id = $1 FOR NO KEY UPDATE) asked
+"""  # noqa: S608 - columns of ours
 # Whole minutes from their sums, the minute at the edge from its verdicts (less what has since ended without leaving).
 _USAGE = """
 WITH edge AS (SELECT date_trunc('minute', $3::timestamptz) + interval '1 minute' AS at),
@@ -55,12 +62,21 @@ WHERE (u.asset, u.account, u.minute) = (held.asset, held.account, held.minute)
 
 
 async def usage_before(connection: Connection, asset: str, account: str, now: datetime) -> Usage:
-    """What counts in the 24 hours before `now`. From here to the end of the transaction nobody else judges the asset,
-    so that what is judged in parallel never passes a cap together.
+    """What counts in the 24 hours before `now`. Whoever judges by it is alone with the asset (`lock_to_judge`), so that
+    what is judged in parallel never passes a cap together.
     """
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('judge'), hashtext($1))", asset)
     row = await connection.fetchrow(_USAGE, asset, account, now - DAY)
     return Usage(account_day_units=int(row["account_day"]), auto_day_units=int(row["auto_day"]))
+
+
+async def lock_to_judge(connection: Connection, withdrawal_id: str) -> Standing:
+    """The withdrawal's row, locked. From here to the end of the transaction nobody else judges its asset; what the next
+    statement reads is what those before left. Raises Refused WITHDRAWAL_UNKNOWN.
+    """
+    row = await connection.fetchrow(_LOCK_TO_JUDGE, withdrawal_id)
+    if row is None:
+        raise Refused("WITHDRAWAL_UNKNOWN", "There is no such withdrawal.")
+    return standing_of(row)
 
 
 async def count(connection: Connection, withdrawals: Sequence[str]) -> None:

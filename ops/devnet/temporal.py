@@ -23,6 +23,9 @@ SQLITE = ("journal_mode=WAL", "synchronous=NORMAL")
 DYNAMIC = (
     "history.transferProcessorMaxPollRPS=2000",  # the default of 20 is the latency of every task on one shard
     'history.timerProcessorMaxTimeShift="20ms"',  # the default of 1 s is the grain of every timer
+    # The development server's own default is to ask its database for the namespace and the attributes each time one is
+    # named; ours are there from the start, and others are known two seconds later.
+    "system.forceSearchAttributesCacheRefreshOnRead=false",
 )
 CONNECT_TIMEOUT_S = 10
 NAMESPACE_SETTLES_S = 10.0
@@ -48,6 +51,7 @@ def part(settings: Settings) -> Part:
             *("server", "start-dev", "--ui-disable-news-fetch"),
             *(word for name, value in options.items() for word in (f"--{name}", str(value))),
             *(word for pragma in SQLITE for word in ("--sqlite-pragma", pragma)),
+            *(word for name in SEARCH_ATTRIBUTES for word in ("--search-attribute", f"{name}=Keyword")),
             *(word for pair in DYNAMIC for word in ("--dynamic-config-value", pair)),
         ),
         ready=lambda: _answers(settings),
