@@ -626,9 +626,10 @@ async def test_whoever_takes_a_story_up_goes_on_voiding_it(slow_world: World, mo
     monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0.2)
     async with world.at_work():
         id, handle = await sent(world)
-        await handle.terminate("somebody was in a hurry")
-        void = world.endorsed(Kind.VOID, slot_of(world))
-        assert (await world.books.take_procedure(ETHEREUM, world.wallet, void, datetime.now(UTC))).taken
+    await handle.terminate("somebody was in a hurry")
+    void = world.endorsed(Kind.VOID, slot_of(world))
+    assert (await world.books.take_procedure(ETHEREUM, world.wallet, void, datetime.now(UTC))).taken
+    async with world.at_work():
         await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
         world.model.mine(3)
         await world.stands_at(id, Stage.FAILED)
