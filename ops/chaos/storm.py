@@ -16,7 +16,8 @@ from ops.chaos.people import Crowd
 from ops.chaos.recovery import Progress, Recovery, measure
 from ops.chaos.schedule import Event, Schedule, What
 
-QUIET_WAIT_S = 180.0
+QUIET_WAIT_S = 180.0  # without a single end nothing moves any more
+QUIET_MAX_S = 1800.0
 QUIET_LOOK_S = 1.0
 UNDECIDED_EVERY_S = 5.0
 
@@ -77,13 +78,16 @@ class Storm:
         await self._ward.stack.wait_ready()
 
     async def quiet(self) -> None:
-        """Returns when every withdrawal has ended and no slot is open, or when patience is over: who is right is for
-        the verdict to say.
+        """Returns when every withdrawal has ended and no slot is open, or when patience is over, which is not worn out
+        by a machine that is merely slow: who is right is for the verdict to say.
         """
-        until, undecided_at = time.monotonic() + QUIET_WAIT_S, 0.0
-        while time.monotonic() < until:
+        begun, undecided_at = time.monotonic(), 0.0
+        fewest, until = len(self._crowd.asked) + 1, begun + QUIET_WAIT_S
+        while time.monotonic() < min(until, begun + QUIET_MAX_S):
             try:
                 left = await self._left()
+                if len(left) < fewest:
+                    fewest, until = len(left), time.monotonic() + QUIET_WAIT_S
                 if not left and not any(wallet.open_slots for wallet in await self._views.wallets()):
                     return
                 if time.monotonic() > undecided_at:
