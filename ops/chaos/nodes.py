@@ -102,11 +102,7 @@ class EvmTerror(_Terror):
 
     async def reorg(self, depth: int) -> bool:
         async with self.lock:
-            try:
-                await self.witness.ask("anvil_reorg", depth, [])
-            except RuntimeError:
-                return False
-            return await self._order()
+            return await self._order(reorg=depth)
 
     async def raise_fees(self, times: int) -> None:
         if times > 1:  # a block without much in it takes an eighth off by itself

@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,18 @@ def test_each_evm_network_mines_its_own_behind_one_proxy(tmp_path: Path, port_ba
 def transfer(chain: LocalChain) -> tuple[str, str]:
     """A transfer that any of the networks takes."""
     return chain.spender().sign(0, chainId=chain.facts.chain_id, tip=30 * GWEI, cap=60 * GWEI, gas=40_000)
+
+
+def test_a_reorg_between_quick_blocks_leaves_no_hole_in_the_chain(state_dir: Path, port_base: int) -> None:
+    chain = LocalChain(state_dir, port_base + 16, block_time_s=0.005).start()
+    try:
+        chain.control(mine=5)
+        for _ in range(25):
+            chain.control(reorg=2)
+            chain.rpc("anvil_reorg", 1, [])
+        blocks = [chain.rpc("eth_getBlockByNumber", hex(number), False) for number in range(chain.head() + 1)]
+    finally:
+        chain.stop()
+    assert len(blocks) > 25
+    assert [number for number, block in enumerate(blocks) if block is None] == []
+    assert all(after["parentHash"] == before["hash"] for before, after in pairwise(blocks[1:]))

@@ -100,6 +100,15 @@ class Blocks:
                     self.journal.unsaved.pop((tx.sender, tx.nonce), None)
                     await self.node.calls([("anvil_dropTransaction", (tx.hash,))])
 
+    async def reorg(self, *params: Any) -> Any:
+        """Blocks replaced as `anvil_reorg` does it, and none made meanwhile: anvil would lose some of both. Raises
+        NodeDown or Refusal.
+        """
+        async with self._lock:
+            done = await self.node.call("anvil_reorg", *params)
+        self.touched()
+        return done
+
     def stir(self) -> None:
         """Something was sent: the chain is lively again."""
         self._quiet_blocks = 0

@@ -17,7 +17,7 @@ from ops.devnet.node_proxy.words import Rejected
 
 BODY_MAX_BYTES = 16 * 2**20
 PATIENCE_S = 5.0  # for a node that is being brought back
-TOUCHING = ("eth_sendTransaction", "anvil_set", "anvil_add", "anvil_impersonate", "anvil_reorg", "evm_", "hardhat_set")
+TOUCHING = ("eth_sendTransaction", "anvil_set", "anvil_add", "anvil_impersonate", "evm_", "hardhat_set")
 
 Answer = Callable[[list[Any]], Awaitable[Any]]
 
@@ -45,6 +45,7 @@ class Door:
             "txpool_status": self._pool_status,
             "txpool_content": self._pool_content,
             "txpool_contentFrom": self._pool_content_from,
+            "anvil_reorg": self._reorg,
         }
         if blocks.rules.l1_gas_per_byte:
             self._own["eth_estimateGas"] = self._estimate
@@ -82,6 +83,8 @@ class Door:
         try:
             if order.forget:
                 await self._blocks.forget()
+            if order.reorg:
+                await self._blocks.reorg(order.reorg, [])
             for _ in range(order.mine):
                 await self._blocks.tick()
         except (NodeDown, Refusal) as error:
@@ -194,6 +197,9 @@ class Door:
     async def _receipt(self, params: list[Any]) -> Any:
         receipt = await self._plain("eth_getTransactionReceipt", params)
         return None if receipt is not None and self._dice.strikes("null_receipt") else receipt
+
+    async def _reorg(self, params: list[Any]) -> Any:
+        return await self._blocks.reorg(*params)
 
     async def _pool_status(self, _: list[Any]) -> dict[str, str]:
         content = await self._pool_content([])

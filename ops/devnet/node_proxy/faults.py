@@ -40,6 +40,7 @@ class Order(Faults):
 
     seed: int | None = Field(default=None, description="Starts the dice anew.")
     mine: int = Field(default=0, ge=0, le=1000, description="Makes so many blocks now, held or not.")
+    reorg: int = Field(default=0, ge=0, le=120, description="Replaces the last so many blocks by empty ones.")
     reset: bool = Field(default=False, description="Takes all faults back first.")
     forget: bool = Field(default=False, description="What waits in the pool now is forgotten.")
 
