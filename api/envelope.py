@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from itertools import count
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +12,9 @@ from api.errors import broken
 from api.metrics import RequestMetrics
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
+# A request's id is a label and no secret: random once for each process, then counted. Asking the system for random
+# bytes each time is a tenth of what a read costs.
+_RUN, _NUMBERS = secrets.token_hex(4), count()
 _SECURITY = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -62,7 +66,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.match(value):
             return str(value.decode())
-    return secrets.token_hex(8)
+    return f"{_RUN}{next(_NUMBERS):08x}"
 
 
 def _method(scope: Scope) -> str:
