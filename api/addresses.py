@@ -10,7 +10,7 @@ from adapters.catalogue import Catalogue
 from domain.asset import Asset
 from domain.errors import Refused, Unavailable
 from domain.network import Network
-from domain.ports import AddressBook, DepositAddresses, Views
+from domain.ports import AddressBook, AddressEntry, Recipient, Recipients, Views
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,22 @@ def check_other(owner: str | None, account: str | None) -> None:
         raise Refused("TRANSFER_TO_SELF", "This is a deposit address of this very account: nothing would move.")
 
 
+def check_lookalike(alike: AddressEntry | None) -> None:
+    """Raises Refused ADDRESS_LOOKALIKE when a person would take the address for this entry of the account's book."""
+    if alike is not None:
+        raise Refused(
+            "ADDRESS_LOOKALIKE",
+            f"This address begins and ends like “{alike.label}” of the address book and is another: somebody may "
+            "have put it into your history to be copied. Compare every character; if it is right, add it to the "
+            "address book.",
+            entry=alike.id,
+            label=alike.label,
+        )
+
+
 class Addresses:
     """The rules of every network's family over the catalogue, our own wallets (read from the store, paid to nobody),
-    the accounts' address books and their deposit addresses.
+    the accounts' address books, and what is known of a recipient.
     """
 
     def __init__(
@@ -34,11 +47,11 @@ class Addresses:
         shelf: Catalogue,
         views: Views,
         book: AddressBook,
-        deposits: DepositAddresses,
+        recipients: Recipients,
         rules: Mapping[str, Rule],
     ) -> None:
         self.book = book
-        self._deposits = deposits
+        self._recipients = recipients
         self._shelf = shelf
         self._views = views
         self._rules = rules
@@ -68,23 +81,9 @@ class Addresses:
     def hot_wallet(self, network: str) -> str | None:
         return self._wallets.get(network)
 
-    async def owner(self, network: str, address: str) -> str | None:
-        """The account whose deposit address this is: whoever pays it moves money within the ledger. Not for the
-        sender's eyes.
-        """
-        return await self._deposits.owner(network, address)
-
-    async def check_lookalike(self, account: str, address: str) -> None:
-        """Raises Refused ADDRESS_LOOKALIKE when a person would take `address` for an entry of the account's book."""
-        if entry := await self.book.resembled(account, address):
-            raise Refused(
-                "ADDRESS_LOOKALIKE",
-                f"This address begins and ends like “{entry.label}” of the address book and is another: somebody may "
-                "have put it into your history to be copied. Compare every character; if it is right, add it to the "
-                "address book.",
-                entry=entry.id,
-                label=entry.label,
-            )
+    async def known(self, network: str, address: str, account: str | None) -> Recipient:
+        """What is known of `address` when `account` would pay it: one with an owner is paid within the ledger."""
+        return await self._recipients.known(network, address, account)
 
     def _payable(self, text: str, network: str) -> bool:
         with contextlib.suppress(Refused):

@@ -120,7 +120,7 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
             store.views,
             partial(order_of, shelf),
         )
-        addresses = Addresses(shelf, store.views, store.address_book, store.deposit_addresses, RULES)
+        addresses = Addresses(shelf, store.views, store.address_book, store.recipients, RULES)
         chains = await held.enter_async_context(open_chains(settings, shelf, store))
         door = Door(
             books=store.books,

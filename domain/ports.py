@@ -635,12 +635,6 @@ class AddressBook(Protocol):
         """Those in force, the oldest first."""
         ...
 
-    async def resembled(self, account: str, address: str) -> AddressEntry | None:
-        """An entry in force that a person would take `address` for, on whatever network; None too when `address` is
-        itself in the book.
-        """
-        ...
-
 
 # ---------------------------------------------------------------- deposit addresses
 @dataclass(frozen=True, slots=True)
@@ -662,10 +656,25 @@ class DepositAddresses(Protocol):
         """
         ...
 
-    async def owner(self, network: str, address: str) -> str | None:
-        """The account whose deposit address this is."""
-        ...
-
     async def addresses_of(self, account: str) -> Sequence[DepositAddress]:
         """An account's, the oldest first."""
+        ...
+
+
+# ---------------------------------------------------------------- recipients
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """`owner`: the account whose deposit address it is, not for the sender's eyes. `alike`: the entry in force of the
+    sender's address book that a person would take it for, on whatever network; None when it is itself in the book.
+    """
+
+    owner: str | None
+    alike: AddressEntry | None
+
+
+class Recipients(Protocol):
+    """What is known here of whom a withdrawal would pay."""
+
+    async def known(self, network: str, address: str, account: str | None) -> Recipient:
+        """`address` is canonical; `account` is the sender, None looks into no book. Raises Unavailable."""
         ...

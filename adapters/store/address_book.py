@@ -25,10 +25,6 @@ _RETIRE = f"""
 UPDATE address_entry SET retired_at = coalesce(retired_at, $3) WHERE account = $1 AND id = $2 RETURNING {_COLUMNS}
 """  # noqa: S608
 _LIST = f"SELECT {_COLUMNS} FROM address_entry WHERE account = $1 AND retired_at IS NULL ORDER BY added_at, id"  # noqa: S608
-_ALIKE = f"""
-SELECT {_COLUMNS} FROM address_entry WHERE account = $1 AND ends = $2 AND retired_at IS NULL
-ORDER BY lower(address) = lower($3) DESC, added_at, id LIMIT 1
-"""  # noqa: S608
 _NOTE = "INSERT INTO address_event (entry_id, what, label, actor, at) VALUES ($1, $2, $3, $4, $5)"
 
 
@@ -62,10 +58,6 @@ class PostgresAddressBook:
 
     async def entries(self, account: str) -> Sequence[AddressEntry]:
         return [_entry(row) for row in await self._database.fetch("addresses", _LIST, account)]
-
-    async def resembled(self, account: str, address: str) -> AddressEntry | None:
-        row = await self._database.fetchrow("address_alike", _ALIKE, account, ends(address), address)
-        return _entry(row) if row and row["address"].lower() != address.lower() else None
 
 
 def _entry(row: Row) -> AddressEntry:

@@ -45,10 +45,6 @@ class PostgresDepositAddresses:
             await connection.execute(_ASSIGN, network, address, account, now)
             return DepositAddress(**dict(await connection.fetchrow(_ONE, network, address)))
 
-    async def owner(self, network: str, address: str) -> str | None:
-        row = await self._database.fetchrow("deposit_owner", _OWNER, network, address)
-        return row["account"] if row else None
-
     async def addresses_of(self, account: str) -> Sequence[DepositAddress]:
         rows = await self._database.fetch("deposit_addresses", _LIST, account)
         return [DepositAddress(**dict(row)) for row in rows]

@@ -11,13 +11,14 @@ from adapters.store.coins import PostgresCoins
 from adapters.store.database import Database, open_database
 from adapters.store.deposit_address import PostgresDepositAddresses
 from adapters.store.keys import ApiKeys
+from adapters.store.recipients import PostgresRecipients
 from adapters.store.views import PostgresViews
 from domain.ports import Roster
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Books, views, keys, address books, deposit addresses and coins of one database."""
+    """Books, views, keys, address books, deposit addresses, recipients and coins of one database."""
 
     database: Database
     books: PostgresBooks
@@ -25,6 +26,7 @@ class Store:
     keys: ApiKeys
     address_book: PostgresAddressBook
     deposit_addresses: PostgresDepositAddresses
+    recipients: PostgresRecipients
 
     def coins(self, network: str) -> PostgresCoins:
         """The coins of our wallets on one network."""
@@ -35,6 +37,12 @@ class Store:
 async def open_store(dsn: str, catalogue: Catalogue, roster: Roster, pool_max: int = 16) -> AsyncIterator[Store]:
     """The store at `dsn` (postgresql://...). Connects when first used; raises Unavailable then, never here."""
     async with open_database(dsn, pool_max) as database:
-        books, views = PostgresBooks(database, catalogue, roster), PostgresViews(database, catalogue)
-        keys, addresses = ApiKeys(database), PostgresDepositAddresses(database)
-        yield Store(database, books, views, keys, PostgresAddressBook(database), addresses)
+        yield Store(
+            database,
+            PostgresBooks(database, catalogue, roster),
+            PostgresViews(database, catalogue),
+            ApiKeys(database),
+            PostgresAddressBook(database),
+            PostgresDepositAddresses(database),
+            PostgresRecipients(database),
+        )

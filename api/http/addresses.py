@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from api.addresses import check_other
+from api.addresses import check_lookalike, check_other
 from api.auth import Permission, needs
 from api.errors import documented
 from api.http.door import Door, Json, caller_of, door_of, door_router
@@ -48,12 +48,11 @@ async def validate_address(request: Request, body: AddressCheck) -> Response:
         if body.memo is not None:
             raise Refused("MEMO_NOT_TAKEN", f"{asset.code} on {body.network} takes no memo or tag: leave it out.")
         answer["address"] = address = door.addresses.check(body.address, asset)
-        owner = await door.addresses.owner(body.network, address)
-        answer["kind"] = "external" if owner is None else "internal"
-        check_other(owner, account)
-        if account is not None:
-            await door.addresses.check_lookalike(account, address)
-        if owner is None:
+        known = await door.addresses.known(body.network, address, account)
+        answer["kind"] = "external" if known.owner is None else "internal"
+        check_other(known.owner, account)
+        check_lookalike(known.alike)
+        if known.owner is None:
             await door.networks.inspect(address, asset)
         answer["valid"] = True
     except Refused as refusal:
@@ -86,7 +85,7 @@ async def add_address(request: Request, body: AddressAdded) -> Response:
     native = door.catalogue.native(_known(door, body.network))
     address = door.addresses.check(body.address, native)
     if not body.although_alike:
-        await door.addresses.check_lookalike(account, address)
+        check_lookalike((await door.addresses.known(body.network, address, account)).alike)
     kept = await door.addresses.book.add(account, body.network, address, body.label, who.name, door.now())
     return Json(_shown(kept), 201, {"Location": f"/v1/address-book/{kept.id}"})
 

@@ -46,7 +46,8 @@ async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
     recipient = None if body.recipient is None else door.addresses.check(body.recipient, asset)
-    owner = None if recipient is None else await door.addresses.owner(body.network, recipient)
+    known = None if recipient is None else await door.addresses.known(body.network, recipient, None)
+    owner = known.owner if known else None
     check_other(owner, account)
     cost = await door.networks.cost(amount, recipient) if owner is None else None
     fee = withdrawal_fee(door.catalogue.policy, amount, internal=owner is not None)

@@ -11,7 +11,7 @@ import orjson
 from fastapi import Header, Query, Request, Response
 
 from adapters.catalogue import Catalogue
-from api.addresses import check_other
+from api.addresses import check_lookalike, check_other
 from api.auth import Permission, Principal, needs
 from api.errors import documented
 from api.http.door import Door, Json, caller_of, door_of, door_router
@@ -33,8 +33,8 @@ from domain.errors import Refused
 from domain.intent import Decision, Ruling
 from domain.money import Amount
 from domain.policy import withdrawal_fee
+from domain.ports import Recipient, WithdrawalFilter, WithdrawalView
 from domain.ports import Request as BooksRequest
-from domain.ports import WithdrawalFilter, WithdrawalView
 from domain.withdrawal import SENTENCE, Stage, Withdrawal, withdrawal_id
 from workflows.state import Plea, WithdrawalOrder
 
@@ -91,9 +91,9 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     door, who = door_of(request), caller_of(request)
     door.stories.check_up()
     account = account_for(who, body.account)
-    asked, owner = await _asked(door, who, account, body)
-    await _check_recipient(door, asked, owner)
-    quote_id = body.quote_id if owner is None else None  # what is free needs no promise and uses none up
+    asked, known = await _asked(door, who, account, body)
+    await _check_recipient(door, asked, known)
+    quote_id = body.quote_id if known.owner is None else None  # what is free needs no promise and uses none up
     receipt = await door.books.request_withdrawal(
         BooksRequest(asked, idempotency_key, _digest(account, body), who.ledger_of_keys, quote_id)
     )
@@ -108,18 +108,18 @@ async def request_withdrawal(request: Request, body: WithdrawalRequest, idempote
     return Json(_accepted(asked, door, receipt.stage), 202, headers)
 
 
-async def _asked(door: Door, who: Principal, account: str, body: WithdrawalRequest) -> tuple[Withdrawal, str | None]:
-    """The withdrawal the body means, checked as far as one can without the books; and whose account the recipient is,
-    if it is one here. The books decide that again when it is cleared, and return a fee that was held for nothing.
+async def _asked(door: Door, who: Principal, account: str, body: WithdrawalRequest) -> tuple[Withdrawal, Recipient]:
+    """The withdrawal the body means, checked as far as one can without the books; and what is known of its recipient.
+    Whose it is the books decide again when it is cleared, and return a fee that was held for nothing.
     """
     asset = door.catalogue.asset(body.network, body.asset)
     amount = Amount.parse(body.amount, asset)
     recipient = door.addresses.check(body.recipient, asset)
-    owner = await door.addresses.owner(body.network, recipient)
-    fee = withdrawal_fee(door.catalogue.policy, amount, internal=owner is not None)
+    known = await door.addresses.known(body.network, recipient, account)
+    fee = withdrawal_fee(door.catalogue.policy, amount, internal=known.owner is not None)
     if body.quote_id is not None:
         promised = await _promised(door, account, body, amount, fee)
-        fee = promised if owner is None else fee
+        fee = promised if known.owner is None else fee
     asked = Withdrawal(
         id=withdrawal_id(account, body.client_ref),
         account=account,
@@ -131,18 +131,17 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
         recipient=recipient,
         requester=who.name,
     )
-    return asked, owner
+    return asked, known
 
 
-async def _check_recipient(door: Door, asked: Withdrawal, owner: str | None) -> None:
-    """What only the store and a node know of the recipient, the account `owner` here or nobody's. What was accepted
-    once stays so: its repeat hears of the withdrawal. Raises Refused TRANSFER_TO_SELF, ADDRESS_LOOKALIKE,
-    ADDRESS_CONTRACT.
+async def _check_recipient(door: Door, asked: Withdrawal, known: Recipient) -> None:
+    """What only the store and a node know of the recipient. What was accepted once stays so: its repeat hears of the
+    withdrawal. Raises Refused TRANSFER_TO_SELF, ADDRESS_LOOKALIKE, ADDRESS_CONTRACT.
     """
     try:
-        check_other(owner, asked.account)
-        await door.addresses.check_lookalike(asked.account, asked.recipient)
-        if owner is None:
+        check_other(known.owner, asked.account)
+        check_lookalike(known.alike)
+        if known.owner is None:
             await door.networks.inspect(asked.recipient, door.catalogue.assets[asked.asset])
     except Refused as refusal:
         if await door.views.withdrawal(asked.id, asked.account) is None:

@@ -46,7 +46,7 @@ def ours() -> FastAPI:
 async def _open(metrics: Metrics) -> AsyncIterator[Door]:
     shelf = load("devnet")
     async with open_store(os.environ[DSN], shelf, Nobody(), POOL) as store:
-        addresses = Addresses(shelf, store.views, store.address_book, store.deposit_addresses, RULES)
+        addresses = Addresses(shelf, store.views, store.address_book, store.recipients, RULES)
         async with addresses.followed():
             yield Door(
                 books=store.books,

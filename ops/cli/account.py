@@ -61,7 +61,7 @@ async def _canonical(store: "Store", network: str, address: str) -> str:
     if network not in shelf.networks:
         known = ", ".join(sorted(shelf.networks))
         raise Refused("NETWORK_UNKNOWN", f"There are these networks: {known}.", network=network)
-    rules = Addresses(shelf, store.views, store.address_book, store.deposit_addresses, RULES)
+    rules = Addresses(shelf, store.views, store.address_book, store.recipients, RULES)
     async with rules.followed():
         return rules.check(address, shelf.native(network))
 

@@ -339,8 +339,6 @@ async def test_an_address_is_one_accounts_for_ever_on_every_network(world: World
     assert await world.addresses.addresses_of("bob") == first
     await world.addresses.assign("bob", "polygon", RECIPIENT, world.later(1))
     assert [one.network for one in await world.addresses.addresses_of("bob")] == ["ethereum", "polygon"]
-    assert await world.addresses.owner("ethereum", RECIPIENT) == "bob"
-    assert await world.addresses.owner("bsc", RECIPIENT) is None
     for account, address, code in (
         ("acme", RECIPIENT, "ADDRESS_ASSIGNED"),
         ("bob", WALLET, "ADDRESS_OURS"),

@@ -129,7 +129,7 @@ async def open_house(
 
         @asynccontextmanager
         async def open_(metrics: Metrics) -> AsyncIterator[Door]:
-            addresses = Addresses(catalogue, store.views, store.address_book, store.deposit_addresses, RULES)
+            addresses = Addresses(catalogue, store.views, store.address_book, store.recipients, RULES)
             async with addresses.followed():
                 yield Door(
                     books=wrap(store.books),

@@ -148,10 +148,6 @@ class FakeBooks:
         given = DepositAddress(network, address, account, now)
         return self._deposit_addresses.setdefault((network, address), given)
 
-    async def owner(self, network: str, address: str) -> str | None:
-        found = self._deposit_addresses.get((network, address))
-        return found.account if found else None
-
     async def addresses_of(self, account: str) -> Sequence[DepositAddress]:
         mine = [one for one in self._deposit_addresses.values() if one.account == account]
         return sorted(mine, key=lambda one: (one.assigned_at, one.network, one.address))
