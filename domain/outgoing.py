@@ -19,11 +19,12 @@ class Outgoing:
     txids: tuple[str, ...] = ()
 
 
-def strangers(outgoing: Outgoing, ours: frozenset[str]) -> tuple[str, ...]:
-    """The transactions that are none of our versions. `ours` must have been read AFTER the chain: a version is stored
-    before it is first sent, so one of ours that a final block holds is always among them.
+def strangers(outgoing: Outgoing, known: frozenset[str]) -> tuple[str, ...]:
+    """The transactions that are not `known`: neither versions of ours nor what people gave slots up for. It must have
+    been read AFTER the chain: a version is stored before it is first sent, so one of ours that a final block holds is
+    always among them.
     """
-    return tuple(txid for txid in outgoing.txids if txid not in ours)
+    return tuple(txid for txid in outgoing.txids if txid not in known)
 
 
 def foreign_transactions(txids: Sequence[str]) -> str:

@@ -367,9 +367,10 @@ class Books(Protocol):
     async def halt_wallet(self, network: str, wallet: str, reason: str, now: datetime) -> None: ...
 
     async def record_outgoing(self, network: str, wallet: str, outgoing: Outgoing, now: datetime) -> str | None:
-        """Compares what the wallet's key sent with all stored versions, halts the wallet if one is a stranger's, and
-        keeps how far was read; together. Why it was halted by this, or None. Progress is kept only if it goes on where
-        the last one ended (`outgoing.after`), so nothing is ever passed over. Must be called with what was read before.
+        """Compares what the wallet's key sent with all stored versions, halts the wallet if one is a stranger's for
+        which people gave no slot up, and keeps how far was read; together. Why it was halted by this, or None. Progress
+        is kept only if it goes on where the last one ended (`outgoing.after`), so nothing is ever passed over. Must be
+        called with what was read before.
         """
         ...
 

@@ -23,7 +23,9 @@ ADDRESS_CHARS_MAX = 100
 _OPEN_WALLET = """INSERT INTO wallet (id, network, address, next_scarce) VALUES ($1, $2, $3, $4)
     ON CONFLICT (id) DO NOTHING RETURNING id"""
 _LOCK_WALLET = "SELECT id, address, next_scarce, halted_reason FROM wallet WHERE id = $1 FOR NO KEY UPDATE"
-_VERSIONS_KNOWN = "SELECT txid FROM version WHERE txid = ANY($1)"
+_KNOWN = """
+SELECT txid FROM version WHERE txid = ANY($1) UNION SELECT txid FROM consumption WHERE txid = ANY($1)
+"""
 _READ_ON = "UPDATE wallet SET read_through = $3 WHERE id = $1 AND read_through IS NOT DISTINCT FROM $2"
 WALLET_EVENT = "INSERT INTO wallet_event (wallet_id, what, reason, actors, at) VALUES ($1, $2, $3, $4, $5)"
 
@@ -84,12 +86,14 @@ class Wallets(Desk):
             await self._halt(connection, network, wallet, reason, now)
 
     async def record_outgoing(self, network: str, wallet: str, outgoing: Outgoing, now: datetime) -> str | None:
-        """Halts the wallet if one of its key's transactions is none of our versions, and keeps how far was read."""
+        """Halts the wallet if one of its key's transactions is neither a version of ours nor one for which people gave
+        a slot up, and keeps how far was read.
+        """
         if outgoing.through is None or (outgoing.through == outgoing.after and not outgoing.txids):
             return None
         async with self._database.transaction("record_outgoing") as connection:
             await lock_wallet(connection, network, wallet)
-            known = await connection.fetch(_VERSIONS_KNOWN, outgoing.txids) if outgoing.txids else ()
+            known = await connection.fetch(_KNOWN, outgoing.txids) if outgoing.txids else ()
             foreign = strangers(outgoing, frozenset(row["txid"] for row in known))
             evidence = foreign_transactions(foreign) if foreign else None
             if evidence is not None:

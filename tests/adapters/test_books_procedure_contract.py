@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from domain.ledger import chart
+from domain.outgoing import Outgoing
 from domain.payout import Consumption, Slot
 from domain.ports import PlanRefusal, ProcedureNote
 from domain.procedure import Endorsed, Kind
@@ -238,3 +239,14 @@ async def test_a_slot_of_several_payments_frees_them_all(world: World) -> None:
     assert first.payments[0].withdrawal_id == asked[1].id
     await world.books.return_hold(asked[0].id, Stage.CANCELLED, "no longer wanted", "client", world.later(9))
     assert (await world.books.concluded(asked[0].id)).stage is Stage.CANCELLED
+
+
+async def test_a_stranger_whom_people_gave_a_slot_up_for_halts_the_wallet_no_second_time(world: World) -> None:
+    _, slot = await halted_slot(world)
+    await replan(world, slot, "anna", "boris", proof=proof_of(slot))
+    await world.take(world.procedure(Kind.RESUME, SUBJECT, rests_on=HALT), "anna", "boris", after_s=6)
+    read = world.books.record_outgoing
+    assert await read("ethereum", WALLET, Outgoing(None, 100), world.now) is None
+    assert await read("ethereum", WALLET, Outgoing(100, 120, (STRANGER,)), world.now) is None
+    assert await world.books.halted("ethereum", WALLET) is None
+    assert await read("ethereum", WALLET, Outgoing(120, 130, ("0xfeed", STRANGER)), world.now), "another one does"

@@ -458,8 +458,8 @@ class FakeBooks:
         kept = self._wallet(network, wallet)
         if outgoing.through is None:
             return None
-        ours = frozenset(version.txid for versions in self._versions.values() for version in versions)
-        foreign = strangers(outgoing, ours)
+        ours = {version.txid for versions in self._versions.values() for version in versions}
+        foreign = strangers(outgoing, frozenset(ours | {proof.txid for proof in self.consumed.values()}))
         evidence = foreign_transactions(foreign) if foreign else None
         if evidence is not None and kept.halted is None:
             kept.halted = evidence
