@@ -158,6 +158,7 @@ class BooksActivities:
         """
         procedure = order.endorsed.procedure
         note = await self._books.take_procedure(order.network, order.wallet, order.endorsed, order.at, order.proof)
+        passing(CrashPoint.PROCEDURE_TAKEN)
         activity.logger.warning(
             "procedure %s about %s: %s", procedure.kind, procedure.subject, note.code, extra={"hash": note.hash}
         )

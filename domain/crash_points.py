@@ -1,7 +1,8 @@
 """Where a process may be made to die: every step of the way of a withdrawal has a name and a sentence.
 
 The steps call `passing`. It does nothing until `die_by` gives it something to do, which only a local installation does
-(`adapters/crash.py`). Each point is passed on every network, save those of a step that only some take (`Step.coins`).
+(`adapters/crash.py`). Each point is passed on every network, save those of a step that
+only some take (`Step.coins`, `Step.priced`).
 """
 
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ class CrashPoint(StrEnum):
     SENT = "sent"
     OBSERVED = "observed"
     FACTS_RECORDED = "facts-recorded"
+    PROCEDURE_TAKEN = "procedure-taken"
     BUMP_DECIDED = "bump-decided"
     BUMP_DRAFTED = "bump-drafted"
     BUMP_SIGNED = "bump-signed"
@@ -46,12 +48,13 @@ class CrashPoint(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Step:
     """`process`: whose death it is. `leaves`: what stands at that moment, and what nobody knows yet. `coins`: the step
-    is taken only where a wallet is many coins.
+    is taken only where a wallet is many coins; `priced`: only where a version with a higher fee takes another's place.
     """
 
     process: str
     leaves: str
     coins: bool = False
+    priced: bool = False
 
 
 STEPS: Mapping[CrashPoint, Step] = {
@@ -83,6 +86,9 @@ STEPS: Mapping[CrashPoint, Step] = {
     CrashPoint.SENT: Step("chain", "The nodes have the bytes, or not: their answer is not noted."),
     CrashPoint.OBSERVED: Step("chain", "The nodes said what they see of every version; nothing came of it yet."),
     CrashPoint.FACTS_RECORDED: Step("chain", "What was seen is in the books; the step it asks for was not taken."),
+    CrashPoint.PROCEDURE_TAKEN: Step(
+        "books", "What people endorsed about the stuck payment is committed; its story has not heard it.", priced=True
+    ),
     CrashPoint.BUMP_DECIDED: Step("chain", "The facts ask for one more version; it has no bytes."),
     CrashPoint.BUMP_DRAFTED: Step("chain", "The next version is drafted; the signer has not seen it."),
     CrashPoint.BUMP_SIGNED: Step("signer", "The signer remembers one more version; nobody else has it."),

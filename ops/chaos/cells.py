@@ -22,10 +22,18 @@ SENTENCE: Mapping[Fault, str] = {
     Fault.REORG: "blocks are replaced up to finality minus one as soon as one holds the payment",
     Fault.LOST_REPLY: "nodes take what they are sent and cut the connection before the answer",
 }
-# Points that are passed only when a version is not included; the one that needs a slot from before the start; and the
-# one that is passed all the time, so that the death waits for a payment that is out.
 TOGETHER = 2
-_BUMPED = (CrashPoint.BUMP_DECIDED, CrashPoint.BUMP_DRAFTED, CrashPoint.BUMP_SIGNED, CrashPoint.BUMP_STORED)
+# Points that are passed only when a version is not included, the first of them because somebody says that it takes too
+# long; those that wait for approvers; the one that needs a slot from before the start; and the one that is passed all
+# the time, so that the death waits for a payment that is out.
+_HASTENED = (CrashPoint.PROCEDURE_TAKEN,)
+_BUMPED = (
+    *_HASTENED,
+    CrashPoint.BUMP_DECIDED,
+    CrashPoint.BUMP_DRAFTED,
+    CrashPoint.BUMP_SIGNED,
+    CrashPoint.BUMP_STORED,
+)
 _ASKED = (CrashPoint.DECISION_RECORDED, CrashPoint.PAYOUT_QUEUED)
 _OPEN_BEFORE = (CrashPoint.PAYOUT_RESUMED,)
 _OUT_BEFORE = (CrashPoint.BLOCKS_APPLIED,)
@@ -52,6 +60,8 @@ class Cell:
 
     @property
     def people(self) -> People:
+        if self.point in _HASTENED:
+            return People.SPEED_UP
         return People.APPROVE if self.point in _ASKED else People.NOTHING
 
     @property
@@ -81,6 +91,7 @@ def cells(networks: Mapping[str, Network], points: Sequence[CrashPoint] = tuple(
     """All cells; `networks` gives one network of each family, by family. A step that a network never takes has none."""
     for point in points:
         for family, network in networks.items():
-            if network.inputs_max or not STEPS[point].coins:
+            step = STEPS[point]
+            if (network.inputs_max or not step.coins) and not (network.window_s and step.priced):
                 for fault in Fault:
                     yield Cell(point, network.id, family, fault, min(network.batch_max, TOGETHER))

@@ -105,7 +105,7 @@ class _Desk:
     async def work(self, left: Iterator[Cell]) -> _Report:
         """Plays cells until there are none left, then asks the nodes about all of them."""
         async with house(self._base, self._networks, QUICK, crash_at=ORDERED) as there:
-            crowd = Crowd(there.settings, there.catalogue, there.session, f"matrix-{self._seed}-{self._base.port_base}")
+            crowd = there.crowd(f"matrix-{self._seed}-{self._base.port_base}")
             before = await there.store.views.balances(CLIENT)
             played = [await self._play(cell, number, there, crowd) for number, cell in enumerate(left)]
             return await self._judge(played, there, crowd, before)

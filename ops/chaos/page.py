@@ -48,15 +48,18 @@ STORMS = """
 [A storm](chaos.md) does everything at once, for minutes, from a seed. The last two columns are those of the simple
 sender, which pays as many people through the same nodes at the same time: how many withdrawals it paid more than once
 on the networks of each family, and the most payments that one of them got. A dash was not measured."""
+_HEADS = (
+    *("seed", "minutes", "networks", "withdrawals", "kills", "reorgs", "faults", "sped up / voided"),
+    *("paid twice", "lost", "stuck", "at work again p50 / max (after the restart)"),
+    *("simple sender paid twice", "most for one"),
+)
 
 
 def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
     """A row for each storm: ours, and the simple sender's figures beside it."""
     if not storms:
         return []
-    heads = ("seed", "minutes", "networks", "withdrawals", "kills", "reorgs", "faults", "paid twice", "lost", "stuck")
-    more = ("at work again p50 / max (after the restart)", "simple sender paid twice", "most for one")
-    lines = [STORMS, "", f"| {' | '.join((*heads, *more))} |", f"|{' --- |' * len((*heads, *more))}"]
+    lines = [STORMS, "", f"| {' | '.join(_HEADS)} |", f"|{' --- |' * len(_HEADS)}"]
     for storm in storms:
         rows, recovered = storm.get("naive", {}).get("by_network", {}).values(), storm.get("seconds_to_recover")
         most = max((row["most_for_one"] for row in rows), default=0)
@@ -66,12 +69,18 @@ def _storms(storms: Sequence[Mapping[str, Any]]) -> list[str]:
         row = (
             *(storm["seed"], f"{storm['minutes']:g}", len(storm["networks"]), storm["withdrawals"]["asked"]),
             *(storm[kind]["total"] for kind in ("kills", "reorgs", "faults_made")),
+            _procedures(storm.get("procedures")),
             *(storm["paid_twice"], storm["lost"], storm["stuck"]),
             _recovery(recovered) if recovered else "–",
             *(", ".join(f"{family} {count}" for family, count in sorted(twice.items())) or "–", most or "–"),
         )
         lines.append(f"| {' | '.join(map(str, row))} |")
     return lines
+
+
+def _procedures(taken: Mapping[str, int] | None) -> str:
+    """How often people had a payment sped up, and how often voided; a dash where none did."""
+    return "–" if taken is None else f"{taken.get('SPEED_UP TAKEN', 0)} / {taken.get('VOID TAKEN', 0)}"
 
 
 def _recovery(figures: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """Those who ask for money and those who agree to it: over REST, as anybody would, with an address of its own for each
-withdrawal.
+withdrawal. What is done about a payment that is out is done at the `Desk`.
 """
 
 import asyncio
@@ -12,7 +12,9 @@ import aiohttp
 from adapters.catalogue import Catalogue
 from adapters.settings import Settings
 from domain.intent import Intent, Ruling
+from domain.procedure import Kind
 from domain.withdrawal import Stage, withdrawal_id
+from ops.chaos.desk import Desk
 from ops.chaos.schedule import Event, People
 from ops.cli.approver import Signer, read_key
 from ops.demo.door import Door
@@ -23,6 +25,7 @@ CLIENT = CLIENTS[0]
 REFERRED_WAIT_S = 60.0
 LOOK_S = 0.2
 QUORUM = APPROVERS[:2]
+_DONE = {People.SPEED_UP: Kind.SPEED_UP, People.VOID: Kind.VOID}
 
 
 @dataclass(slots=True)
@@ -47,10 +50,13 @@ class Crowd:
     `knocking`: how many wait at the door now.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, session: aiohttp.ClientSession, run: str) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, session: aiohttp.ClientSession, desk: Desk, run: str
+    ) -> None:
         household = Household(settings.state_dir)
         keys = household.keys()
         self._networks = catalogue.networks
+        self._desk = desk
         self._run = run
         self._client = Door(session, settings.api_url, keys[CLIENT])
         self._doors = {name: Door(session, settings.api_url, keys[name]) for name in APPROVERS}
@@ -91,6 +97,8 @@ class Crowd:
             case People.APPROVE_AND_CANCEL if await self._is_referred(asked):
                 await self._decide(asked, QUORUM[0], Ruling.APPROVE)
                 await asyncio.gather(self._decide(asked, QUORUM[1], Ruling.APPROVE), self._cancel_after(asked, after_s))
+            case People.SPEED_UP | People.VOID:
+                await self._desk.act(_DONE[asked.people], asked.id, asked.network)
 
     async def _is_referred(self, asked: Asked) -> bool:
         """Whether people are asked, once they are; False when it went another way."""

@@ -22,6 +22,7 @@ from adapters.store.opening import Store
 from adapters.wiring import connect_temporal, open_store
 from domain.errors import Refused, Unavailable
 from ops.chaos import evidence, recovery, verdict
+from ops.chaos.desk import Desk, carried_out
 from ops.chaos.installation import Pace, Ward, catalogue_of, settings_for, terrain
 from ops.chaos.naive import Naive
 from ops.chaos.nodes import Terror, terror
@@ -45,6 +46,11 @@ class House:
     store: Store
     temporal: Client
     terrors: Mapping[str, Terror]
+
+    def crowd(self, run: str) -> Crowd:
+        """Everybody outside, whose words and addresses are those of `run`."""
+        desk = Desk(self.settings, self.store.views, self.temporal)
+        return Crowd(self.settings, self.catalogue, self.session, desk, run)
 
 
 def say(line: str) -> None:
@@ -114,7 +120,7 @@ async def payouts(schedule: Schedule, base: Settings, pace: Pace, *, naive: bool
 async def _through(schedule: Schedule, there: House, naive: bool) -> Mapping[str, Any]:
     views, begun = there.store.views, time.monotonic()
     before = await views.balances(CLIENT)
-    crowd = Crowd(there.settings, there.catalogue, there.session, f"chaos-{schedule.seed}")
+    crowd = there.crowd(f"chaos-{schedule.seed}")
     progress = Progress(there.store.database, lambda: crowd.knocking)
     storm = Storm(schedule, there.ward, there.terrors, crowd, views, progress, say)
     witnesses = {name: terror.witness for name, terror in there.terrors.items()}
@@ -140,6 +146,7 @@ async def _through(schedule: Schedule, there: House, naive: bool) -> Mapping[str
         "seconds": round(time.monotonic() - begun, 1),
         **verdict.as_json(judged, found),
         **_happened(storm),
+        "procedures": await carried_out(there.store.database),
         "seconds_to_recover": recovery.figures(storm.tally.recoveries),
         **({"naive": figures} if figures is not None else {}),
     }

@@ -59,6 +59,8 @@ class People(StrEnum):
     REJECT = "reject"
     CANCEL = "cancel"  # while it may be planned at the same moment
     APPROVE_AND_CANCEL = "approve_and_cancel"  # in the same moment
+    SPEED_UP = "speed_up"  # as soon as a slot pays it
+    VOID = "void"  # likewise: it is paid nobody, unless an older version wins
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def _withdrawals(dice: Random, seconds: float, terrain: Terrain, count: int) -> 
     for n in range(count):
         at_s = round(dice.uniform(0, seconds * FLOW_SHARE), 2)
         rare = dice.random() < 0.25
-        people = dice.choices(list(People), weights=(60, 14, 6, 12, 8))[0]
+        people = dice.choices(list(People), weights=(48, 14, 6, 12, 8, 6, 6))[0]
         asked = people in (People.APPROVE, People.REJECT, People.APPROVE_AND_CANCEL)
         coin = terrain.coins[-1 if rare and not asked else 0]
         words = {

@@ -97,13 +97,16 @@ def carry_out(network: str, wallet: str, endorsed: Endorsed) -> None:
     """Hands it to the wallet's story and shows what the books said. Raises Refused with their code."""
 
     async def work(store: "Store", client: "Client") -> ProcedureNote:
-        return await _handed(client, hot_wallet_workflow_id(network, wallet), endorsed)
+        return await handed(client, hot_wallet_workflow_id(network, wallet), endorsed)
 
     note = with_parts(work)
     show({"code": note.code, "endorsers": list(note.endorsers), "hash": note.hash}, Output.TABLE)
 
 
-async def _handed(client: "Client", id_: str, endorsed: Endorsed) -> ProcedureNote:
+async def handed(client: "Client", id_: str, endorsed: Endorsed) -> ProcedureNote:
+    """What the books said of a procedure that was handed to the story `id_`. Raises Refused with their code, or
+    Unavailable: it may have been taken all the same, and the same words may be handed over again.
+    """
     from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
     from temporalio.service import RPCError
 

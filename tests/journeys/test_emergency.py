@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
@@ -28,6 +29,7 @@ from adapters.settings import Settings
 from adapters.vault import keystore_file, passphrase_file
 from adapters.vault.keystore import read_passphrase
 from adapters.wiring import open_views
+from domain.crash_points import ORDERED, CrashPoint
 from domain.withdrawal import Stage
 from ops.demo.evidence import chain_minus_ledger, trial_balance
 from ops.demo.node import TRANSFER_TOPIC, open_node
@@ -83,6 +85,14 @@ class House:
             path.write_text(self.run("approver", "endorse", asked, "--key-file", key_file, "--yes"))
             words += ["--endorsement", str(path)]
         return words
+
+    @contextmanager
+    def death_at(self, point: CrashPoint) -> Iterator[None]:
+        """Who passes there meanwhile dies by SIGKILL, once; somebody must."""
+        order = self.people.state / "run" / f"die-at-{point}"
+        order.touch()
+        yield
+        self.until(lambda: not order.exists(), f"a death at {point}")
 
     def part(self, name: str) -> dict[str, Any]:
         """What the supervisor says of one part."""
@@ -180,6 +190,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         "STRONGROOM_STATE_DIR": str(folder / "state"),
         "STRONGROOM_PORT_BASE": str(PORT_BASE),
         "STRONGROOM_NETWORKS": "ethereum",
+        "STRONGROOM_CRASH_AT": ORDERED,
     }
     house = House(environment, folder)
     try:
@@ -216,14 +227,16 @@ def test_a_stuck_payment_is_sped_up_by_one_person_and_paid_once(house: House) ->
     assert house.transfers_to(recipient) == 1
 
 
-def test_a_stuck_payment_is_voided_by_two_people_and_never_paid(house: House) -> None:
+def test_a_stuck_payment_is_voided_by_two_people_and_never_paid_whoever_dies_meanwhile(house: House) -> None:
     recipient = somebody()
     id = house.ask(recipient)
     house.at(id, Stage.BROADCAST)
     slot = house.slot(id)["slot"]
     procedure = house.run("payout", "void", slot, "--reason", "the client asked for it")
     house.run("payout", "void", slot, *house.endorsed(procedure, "ann"), code=4)
-    house.run("payout", "void", slot, *house.endorsed(procedure, "ann", "ben"))
+    words = house.endorsed(procedure, "ann", "ben")
+    with house.death_at(CrashPoint.PROCEDURE_TAKEN), house.death_at(CrashPoint.BUMP_SIGNED):
+        house.run("payout", "void", slot, *words)
     house.until(
         lambda: any("pays nobody" in line for line in house.told("payout", "show", slot)["bytes"]), "the void version"
     )
@@ -232,7 +245,7 @@ def test_a_stuck_payment_is_voided_by_two_people_and_never_paid(house: House) ->
     assert house.transfers_to(recipient) == 0
 
 
-def test_what_a_stranger_consumed_is_given_up_by_two_people_and_paid_once_from_another_slot(house: House) -> None:
+def test_what_a_stranger_consumed_is_given_up_by_two_people_and_paid_once_whoever_dies_meanwhile(house: House) -> None:
     before = house.chain_minus_ledger()
     recipient = somebody()
     id = house.ask(recipient)
@@ -246,12 +259,16 @@ def test_what_a_stranger_consumed_is_given_up_by_two_people_and_paid_once_from_a
     house.until(lambda: "replan" in house.told("payout", "show", slot)["next"], "what comes next")
 
     house.run("payout", "replan", slot, *house.endorsed(early, "ann"), code=4)
-    house.run("payout", "replan", slot, *house.endorsed(early, "ann", "ben"))
+    words = house.endorsed(early, "ann", "ben")
+    with house.death_at(CrashPoint.PROCEDURE_TAKEN):
+        house.run("payout", "replan", slot, *words)
     assert house.view(id)["stage"] == Stage.QUEUED
     assert house.told("payout", "show", slot)["state"] == "CONSUMED"
     resume = house.run("wallet", "resume", "ethereum", "--reason", "the desk has a key of its own now")
     assert stranger in resume
-    house.run("wallet", "resume", "ethereum", *house.endorsed(resume, "ann", "ben"))
+    words = house.endorsed(resume, "ann", "ben")
+    with house.death_at(CrashPoint.SLOT_PLANNED), house.death_at(CrashPoint.SIGNATURE_KEPT):
+        house.run("wallet", "resume", "ethereum", *words)
     assert house.at(id, Stage.SETTLED)["txid"] not in (None, stranger)
     assert house.transfers_to(recipient) == 1
     house.run("payout", "replan", slot, *house.endorsed(early, "ann", "ben"), code=4)

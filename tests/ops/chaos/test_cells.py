@@ -19,7 +19,7 @@ def test_every_point_meets_every_family_and_every_fault() -> None:
         for point in CrashPoint
         for family, network in NETWORKS.items()
         for fault in Fault
-        if STEPS[point].coins and not network.inputs_max
+        if (STEPS[point].coins and not network.inputs_max) or (STEPS[point].priced and network.window_s)
     }
     assert "sent/evm/lost-reply" in names
 
@@ -58,6 +58,7 @@ def test_the_page_has_the_simple_senders_figures_beside_ours() -> None:
         "kills": {"total": 75},
         "reorgs": {"total": 140},
         "faults_made": {"total": 200},
+        "procedures": {"SPEED_UP TAKEN": 7, "SPEED_UP SLOT_ENDED": 1, "VOID TAKEN": 3},
         "paid_twice": 0,
         "lost": 0,
         "stuck": 0,
@@ -72,4 +73,4 @@ def test_the_page_has_the_simple_senders_figures_beside_ours() -> None:
         },
     }
     page = matrix_page({"seed": 9, "seconds": 12.0, "cells": {"sent/evm/clean": "once"}}, [storm])
-    assert "| 5 | 10 | 3 | 500 | 75 | 140 | 200 | 0 | 0 | 0 | 3.5 / 8 s (5.25 s) | evm 6, tron 3 | 4 |" in page
+    assert "| 5 | 10 | 3 | 500 | 75 | 140 | 200 | 7 / 3 | 0 | 0 | 0 | 3.5 / 8 s (5.25 s) | evm 6, tron 3 | 4 |" in page
