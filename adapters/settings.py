@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     networks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="The networks that are worked on here, separated by commas, of those in networks.toml; all unless"
-        " given. Withdrawals on another one wait until somebody works on it.",
+        " given. An API takes no new withdrawals for another one; what was accepted waits until somebody works on it.",
     )
     nodes: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
         default_factory=dict,

@@ -129,6 +129,7 @@ async def open_door(settings: Settings, telemetry: telling.Telemetry, metrics: M
             catalogue=shelf,
             addresses=addresses,
             networks=Networks(chains, addresses.hot_wallet),
+            served=settings.served,
             authenticator=Authenticator(store.keys),
             rate=RateLimiter(settings.api_rate_per_minute),
             strangers=RateLimiter(STRANGERS_PER_MINUTE),

@@ -53,6 +53,7 @@ async def validate_address(request: Request, body: AddressCheck) -> Response:
         check_other(known.owner, account)
         check_lookalike(known.alike)
         if known.owner is None:
+            door.check_served(body.network)
             await door.networks.inspect(address, asset)
         answer["valid"] = True
     except Refused as refusal:

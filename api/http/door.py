@@ -1,6 +1,6 @@
 """What every page shares: the caller is known, allowed and within the allowance before a byte of the body is read."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +36,9 @@ class Payloads:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Everything a page may use; put together once by `api.app`."""
+    """Everything a page may use; put together once by `api.app`. `served`: the networks on which this installation
+    pays; the others are shown, and what was asked for there before.
+    """
 
     books: Books
     views: Views
@@ -44,6 +46,7 @@ class Door:
     catalogue: Catalogue
     addresses: Addresses
     networks: Networks
+    served: Collection[str]
     authenticator: Authenticator
     rate: RateLimiter
     strangers: RateLimiter
@@ -53,6 +56,15 @@ class Door:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def check_served(self, network: str) -> None:
+        """Raises Refused ASSET_NOT_WITHDRAWABLE for a network on which nobody here pays."""
+        if network not in self.served:
+            raise Refused(
+                "ASSET_NOT_WITHDRAWABLE",
+                f"Nothing is paid on {network} here at present; GET /v1/networks says where withdrawals are enabled.",
+                network=network,
+            )
 
     async def admit(self, request: Request, permission: Permission) -> Principal:
         """The caller. Raises Refused KEY_*, PERMISSION_DENIED, RATE_LIMITED."""

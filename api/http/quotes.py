@@ -31,6 +31,7 @@ QUOTE_S = 60
         "VALIDATION",
         "AMOUNT_NOT_STRING",
         "AMOUNT_BELOW_MINIMUM",
+        "ASSET_NOT_WITHDRAWABLE",
         "ACCOUNT_UNKNOWN",
         "TRANSFER_TO_SELF",
         "STORE_UNAVAILABLE",
@@ -49,6 +50,8 @@ async def quote_withdrawal(request: Request, body: QuoteRequest) -> Response:
     known = None if recipient is None else await door.addresses.known(body.network, recipient, None)
     owner = known.owner if known else None
     check_other(owner, account)
+    if owner is None:
+        door.check_served(body.network)
     cost = await door.networks.cost(amount, recipient) if owner is None else None
     fee = withdrawal_fee(door.catalogue.policy, amount, internal=owner is not None)
     now = door.now()

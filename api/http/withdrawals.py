@@ -79,6 +79,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
         "VALIDATION",
         "AMOUNT_NOT_STRING",
         "AMOUNT_BELOW_MINIMUM",
+        "ASSET_NOT_WITHDRAWABLE",
         "INSUFFICIENT_FUNDS",
         "IDEMPOTENCY_KEY_REUSED",
         "ACCOUNT_NOT_YOURS",
@@ -136,12 +137,13 @@ async def _asked(door: Door, who: Principal, account: str, body: WithdrawalReque
 
 async def _check_recipient(door: Door, asked: Withdrawal, known: Recipient) -> None:
     """What only the store and a node know of the recipient. What was accepted once stays so: its repeat hears of the
-    withdrawal. Raises Refused TRANSFER_TO_SELF, ADDRESS_LOOKALIKE, ADDRESS_CONTRACT.
+    withdrawal. Raises Refused TRANSFER_TO_SELF, ADDRESS_LOOKALIKE, ASSET_NOT_WITHDRAWABLE, ADDRESS_CONTRACT.
     """
     try:
         check_other(known.owner, asked.account)
         check_lookalike(known.alike)
         if known.owner is None:
+            door.check_served(asked.network)
             await door.networks.inspect(asked.recipient, door.catalogue.assets[asked.asset])
     except Refused as refusal:
         if await door.views.withdrawal(asked.id, asked.account) is None:

@@ -55,6 +55,7 @@ async def _open(metrics: Metrics) -> AsyncIterator[Door]:
                 catalogue=shelf,
                 addresses=addresses,
                 networks=Networks({}, addresses.hot_wallet),
+                served=shelf.networks,
                 authenticator=Authenticator(store.keys),
                 rate=RateLimiter(10**9),
                 strangers=RateLimiter(10**9),

@@ -1,7 +1,7 @@
 """The API on a real PostgreSQL, with people who hold keys to it."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -114,9 +114,10 @@ async def open_house(
     strangers: int = 1_000_000,
     wrap: Callable[[Any], Any] = lambda x: x,
     chain: Chain | None = None,
+    served: Collection[str] | None = None,
 ) -> AsyncIterator[House]:
     """The API of `dsn`, funded: acme has 1,000,000 USDT and 1,000 ETH, other 100 USDT. Without `chain` it knows no
-    node.
+    node; without `served` it pays on every network.
     """
     catalogue, people = load("devnet"), People("ann", "ben", "cat", "olga")
     async with open_store(dsn, catalogue, people, pool_max=8) as store:
@@ -138,6 +139,7 @@ async def open_house(
                     catalogue=catalogue,
                     addresses=addresses,
                     networks=Networks({} if chain is None else {"ethereum": chain}, addresses.hot_wallet),
+                    served=catalogue.networks if served is None else served,
                     authenticator=Authenticator(store.keys),
                     rate=RateLimiter(per_minute),
                     strangers=RateLimiter(strangers),
