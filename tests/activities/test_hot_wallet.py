@@ -73,7 +73,7 @@ async def test_a_slot_whose_planning_was_left_in_doubt_is_found_and_begun(
         await plan(*given)
         raise Uncertain("STORE_UNCERTAIN", "The answer to COMMIT was lost.")
 
-    world.books.plan_slot = plans_and_breaks  # type: ignore[method-assign]
+    world.books.plan_slot = plans_and_breaks  # type: ignore[method-assign, assignment]
     running = serve(world, stories, inside)
     id = await queued(world)
     await world.until(lambda: len(stories.begun) == 1, "the payout of the slot in doubt")
@@ -257,7 +257,7 @@ async def test_a_server_that_is_told_to_leave_finishes_what_it_began_and_plans_n
         inside.worker_shutdown()
         return slot
 
-    world.books.plan_slot = plans_and_is_told_to_leave  # type: ignore[method-assign]
+    world.books.plan_slot = plans_and_is_told_to_leave  # type: ignore[method-assign, assignment]
     note = await asyncio.wait_for(serve(world, stories, inside), PATIENCE_S)
     assert note.planned == 1
     assert len(stories.begun) == 1, "the slot that was planned has its story"

@@ -278,7 +278,7 @@ async def test_one_that_is_cancelled_while_its_batch_is_planned_is_left_out(hous
             await house.world.books.return_hold(ids[3], Stage.CANCELLED, "CLIENT", "carol", datetime.now(UTC))
         return await plan(*given)
 
-    house.world.books.plan_slot = cancels_and_plans  # type: ignore[method-assign]
+    house.world.books.plan_slot = cancels_and_plans  # type: ignore[method-assign, assignment]
     running = house.serve()
     [slot] = await house.begun(1)
     assert payees(slot) == set(ids) - {ids[3]}

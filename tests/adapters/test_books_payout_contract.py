@@ -124,8 +124,8 @@ async def test_what_the_key_sent_is_compared_with_what_we_stored(world: World) -
 async def test_progress_is_kept_only_where_it_goes_on(world: World) -> None:
     await world.fund_wallet()
 
-    async def read(*outgoing: int | None) -> int | None:
-        assert await world.books.record_outgoing("ethereum", WALLET, Outgoing(*outgoing), world.now) is None
+    async def read(after: int | None, through: int | None) -> int | None:
+        assert await world.books.record_outgoing("ethereum", WALLET, Outgoing(after, through), world.now) is None
         [wallet] = await world.wallets()
         return wallet.read_through
 

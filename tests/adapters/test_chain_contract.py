@@ -471,7 +471,8 @@ async def test_a_long_absence_is_read_part_by_part(uncounted: World) -> None:
     await uncounted.mine(60)
     second = await uncounted.stranger_spends(uncounted.slot(1))
     await uncounted.mine(K)
-    head, parts, seen = await uncounted.chain.head(), 0, []
+    head, parts = await uncounted.chain.head(), 0
+    seen: list[str] = []
     while at is not None and at < head - K + 1:
         part = await uncounted.chain.outgoing(uncounted.wallet, at)
         assert part.through is not None

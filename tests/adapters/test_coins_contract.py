@@ -433,6 +433,6 @@ async def test_whatever_is_reorganised_the_canonical_chain_is_what_counts(
     class Machine(Reorganising):
         wait = staticmethod(lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result(30))
 
-    Machine.new_keeper = staticmethod(new_keeper)  # type: ignore[assignment]
+    Machine.new_keeper = staticmethod(new_keeper)
     thorough = settings(max_examples=25, stateful_step_count=20, deadline=None)
-    await asyncio.to_thread(run_state_machine_as_test, Machine, settings=thorough)  # type: ignore[no-untyped-call]
+    await asyncio.to_thread(run_state_machine_as_test, Machine, settings=thorough)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -70,7 +71,7 @@ class Office:
     @asynccontextmanager
     async def workers(self) -> AsyncIterator[None]:
         books = BooksActivities(self.house.store.books, NobodyToTell())  # type: ignore[arg-type]
-        doing = [books.judge, books.record_decision, books.record_malformed]
+        doing: list[Callable[..., Any]] = [books.judge, books.record_decision, books.record_malformed]
         doing += [books.queue_payout, books.return_hold, books.concluded]
         async with AsyncExitStack() as stack:
             await self.client.service_client.check_health()
@@ -81,7 +82,7 @@ class Office:
             await stack.enter_async_context(worker(connected, Hosted(BOOKS_QUEUE, activities=doing)))
             yield
 
-    async def asked(self, **changes: str) -> str:
+    async def asked(self, **changes: Any) -> str:
         answer = await self.house.ask(**changes)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
@@ -93,7 +94,7 @@ class Office:
             if reached(view):
                 return view
             await asyncio.sleep(0.05)
-        raise AssertionError(f"{id_} stands at {view.stage}, submitted {view.submitted}")
+        raise AssertionError(f"{id_} stands at {view and view.stage}, submitted {view and view.submitted}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

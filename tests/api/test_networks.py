@@ -87,7 +87,7 @@ async def test_a_slow_node_is_waited_for_once_and_then_left_alone(
         asked += 1
         await asyncio.Event().wait()
 
-    chain.inspect = sleep  # type: ignore[method-assign]
+    chain.inspect = sleep  # type: ignore[method-assign, assignment]
     monkeypatch.setattr(api.networks, "ASK_S", 0.2)
     monkeypatch.setattr(api.networks, "REST_S", 3600.0)
     for _ in range(10):

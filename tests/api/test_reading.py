@@ -11,7 +11,7 @@ from domain.procedure import Kind, Procedure
 from tests.api.house import RECIPIENT, UI, House, code_of
 
 
-async def made(house: House, **changes: str) -> str:
+async def made(house: House, **changes: Any) -> str:
     answer = await house.ask(**changes)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])

@@ -1,7 +1,9 @@
 """A withdrawal is asked for once, however often it is sent, and its money is held in the same breath."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -220,7 +222,7 @@ async def test_an_expired_quote_is_refused_but_a_repeated_call_still_hears_its_f
     ],
 )
 async def test_bad_input_is_refused_with_its_own_code_and_holds_nothing(
-    house: House, changes: dict[str, object], status: int, code: str
+    house: House, changes: dict[str, Any], status: int, code: str
 ) -> None:
     before = await balances(house)
     answer = await house.ask(**changes)
@@ -291,7 +293,7 @@ async def test_a_body_that_is_not_plain_json_is_refused(
 async def test_a_stream_that_never_says_its_length_is_cut_off_at_the_limit(house: House) -> None:
     taken = 0
 
-    async def endless():  # type: ignore[no-untyped-def]
+    async def endless() -> AsyncIterator[bytes]:
         nonlocal taken
         while taken < 10_000_000:
             taken += 8192

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest_asyncio
 
 from tests.api.house import House, code_of, open_house
 
 ABROAD = "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"
-ORDER = {"network": "tron", "asset": "USDT", "amount": "20"}
+ORDER: dict[str, Any] = {"network": "tron", "asset": "USDT", "amount": "20"}
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -67,7 +67,7 @@ def test_no_code_knows_a_network_by_its_name() -> None:
         if node.value in networks and node.value not in families
     ]
     compared = [
-        f"{path.relative_to(ROOT)}:{compare.lineno}"
+        f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in rooms
         for compare in ast.walk(ast.parse(path.read_text()))
         if isinstance(compare, ast.Compare | ast.match_case)

@@ -107,7 +107,7 @@ def test_what_it_rests_on_must_still_stand(endorsed: Endorsed, now: Circumstance
     assert found == "TAKEN" or found in WHY_NOT
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=("C",))), min_size=10, max_size=10))
+@given(st.lists(st.text(st.characters(exclude_categories=["C"])), min_size=10, max_size=10))
 def test_two_procedures_with_one_hash_are_one(texts: list[str]) -> None:
     one, other = Procedure(*texts[:5]), Procedure(*texts[5:])
     assert (one.hash() == other.hash()) == (one == other)

@@ -283,7 +283,9 @@ class ResignMachine(RuleBasedStateMachine):
 
     def sighting(self, txid: str, look: Look, hides: bool) -> Sighting:
         block = None if hides else self.chain.find(txid, self.chain.head.number)
-        inclusion = block and Inclusion(block.number, block.hash, block.paid[txid], block.paid[txid], "345000")
+        inclusion = None
+        if block is not None:
+            inclusion = Inclusion(block.number, block.hash, block.paid[txid], block.paid[txid], "345000")
         expires_at_ms = self.attempts[txid].expires_at_ms
         return Sighting(txid, block is not None or txid in self.pool, inclusion, expires_at_ms, look.absent.get(txid))
 

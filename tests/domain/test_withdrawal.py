@@ -50,7 +50,7 @@ def test_nothing_follows_an_end() -> None:
 
 
 # The door and the books take printable names only, so the line end between account and reference parts them for ever.
-NAMES = st.text(st.characters(exclude_categories=("C",)), max_size=64)
+NAMES = st.text(st.characters(exclude_categories=["C"]), max_size=64)
 
 
 @given(NAMES, NAMES, NAMES, NAMES)

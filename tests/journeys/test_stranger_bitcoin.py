@@ -24,6 +24,7 @@ from ops.chaos.installation import Pace
 from ops.chaos.people import CLIENT, Asked
 from ops.chaos.run import House, house
 from ops.chaos.schedule import Event, Harm, People, What
+from ops.chaos.witness import BitcoinWitness
 from ops.demo.story import fresh_address
 
 PORT_BASE = 20090
@@ -71,15 +72,16 @@ def words(n: int) -> dict[str, object]:
 
 async def somebody_else_spends(there: House, slot: Slot) -> str:
     """Whoever has the key moves the slot's first coin, past our node's door; the txid."""
-    home, ask = there.settings.state_dir / "signer", there.terrors[NETWORK].witness.ask
+    home, node = there.settings.state_dir / "signer", there.terrors[NETWORK].witness
+    assert isinstance(node, BitcoinWitness)
     secret = bytes(Account.decrypt(keystore_file(home, NETWORK).read_text(), read_passphrase(passphrase_file(home))))
     txid, _, vout = slot.inputs[0].outpoint.partition(":")
     elsewhere = fresh_address(there.catalogue.networks[NETWORK], "elsewhere", 1)
-    raw = await ask("createrawtransaction", [{"txid": txid, "vout": int(vout)}], {elsewhere: str(TAKEN)})
+    raw = await node.ask("createrawtransaction", [{"txid": txid, "vout": int(vout)}], {elsewhere: str(TAKEN)})
     wif = base58.b58encode_check(b"\xef" + secret + b"\x01").decode()
-    signed = await ask("signrawtransactionwithkey", raw, [wif])
+    signed = await node.ask("signrawtransactionwithkey", raw, [wif])
     assert signed["complete"], signed
-    return str(await ask("sendrawtransaction", signed["hex"], 0))
+    return str(await node.ask("sendrawtransaction", signed["hex"], 0))
 
 
 async def the_slot(there: House) -> Slot:

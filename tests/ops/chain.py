@@ -137,11 +137,13 @@ class LocalChain:
                 process.wait(10)
 
     def control(self, **order: Any) -> dict[str, Any]:
-        return self._post("/_ctl", order)
+        told: dict[str, Any] = self._post("/_ctl", order)
+        return told
 
     def counters(self) -> dict[str, Any]:
         with urllib.request.urlopen(self.url + "/_ctl", timeout=5) as answer:
-            return json.load(answer)
+            told: dict[str, Any] = json.load(answer)
+        return told
 
     def rpc(self, method: str, *params: Any) -> Any:
         reply = self._post("", {"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
@@ -155,7 +157,7 @@ class LocalChain:
         )
 
     def send(self, signed: tuple[str, str]) -> str:
-        return self.rpc("eth_sendRawTransaction", signed[0])
+        return str(self.rpc("eth_sendRawTransaction", signed[0]))
 
     def spender(self, wei: int = 10**20) -> Spender:
         somebody = Spender()

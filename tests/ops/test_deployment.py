@@ -20,7 +20,8 @@ SERVER_METRICS = {"up"}
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    return yaml.safe_load(COMPOSE.read_text())
+    told: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return told
 
 
 def test_the_compose_file_follows_the_specification() -> None:

@@ -1,6 +1,7 @@
 """How activities reach the workflows, on a real Temporal."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from activities.stories import PayoutOrder
 from domain.payout import Slot
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
-from tests.workflows.world import ETHEREUM, World
+from tests.workflows.world import ETHEREUM, World, pleaded
 from workers.stories import TemporalStories
 from workflows.state import Plea
 from workflows.withdrawal import WithdrawalWorkflow
@@ -33,7 +34,7 @@ async def test_a_story_that_is_over_or_was_never_told_needs_no_conclusion(world:
         handle = await world.withdraw("2000")
         id = handle.id.removeprefix("withdrawal/")
         await world.stands_at(id, Stage.REFERRED)
-        await handle.execute_update(WithdrawalWorkflow.cancel, Plea("carol"))
+        await pleaded(handle, Plea("carol"))
         await handle.result()
     await world.inside(lambda: stories.conclude(Conclusion(id, Stage.CANCELLED)))
     await world.inside(lambda: stories.conclude(Conclusion("wd_nobody", Stage.SETTLED)))
@@ -44,7 +45,7 @@ async def test_a_slot_is_handed_to_the_withdrawal_that_it_pays_and_to_it_once(wo
     async with world.at_work("orchestrator", "books"):
         handle, order = await planned_order(world)
         for again in (False, True, True):
-            await world.inside(lambda again=again: TemporalStories().begin_payout(order, planned_before=again))
+            await world.inside(partial(TemporalStories().begin_payout, order, planned_before=again))
         told = [event.event_type for event in (await handle.fetch_history()).events]
         assert told.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 1
         await world.until(lambda: _signs(handle), "the story begun")

@@ -25,11 +25,10 @@ from domain.intent import Ruling
 from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.workflows.conftest import temporal
-from tests.workflows.world import USDT, World, make_world
+from tests.workflows.world import USDT, World, decided, make_world, pleaded
 from workers.replaying import HISTORIES
 from workflows.hot_wallet import HotWalletWorkflow
 from workflows.state import Plea
-from workflows.withdrawal import WithdrawalWorkflow
 
 Handle = WorkflowHandle[Any, Any]
 Path = Callable[[World, WorkflowEnvironment], Awaitable[dict[str, Handle]]]
@@ -109,7 +108,7 @@ async def internal(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         await at_once.result()
         id, agreed = await _referred(world)
         for name in ("ann", "bob"):
-            await agreed.execute_update(WithdrawalWorkflow.decide, world.decision(name, id))
+            await decided(agreed, world.decision(name, id))
         await agreed.result()
     return {"withdrawal-internal": at_once, "withdrawal-internal-agreed": agreed}
 
@@ -123,7 +122,7 @@ async def agreed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
         await withdrawal.signal("aprove", {})
         await withdrawal.signal("approve", world.letter("ann", id))
         await world.until(lambda: bool(world.row(id).approvals), "ann's word")
-        await withdrawal.execute_update(WithdrawalWorkflow.decide, world.decision("bob", id))
+        await decided(withdrawal, world.decision("bob", id))
         await withdrawal.result()
     return {"withdrawal-agreed": withdrawal}
 
@@ -132,7 +131,7 @@ async def agreed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
 async def rejected(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with world.at_work("orchestrator", "books"):
         id, withdrawal = await _referred(world)
-        await withdrawal.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await decided(withdrawal, world.decision("ann", id))
         await withdrawal.signal("reject", world.letter("bob", id, Ruling.REJECT))
         await withdrawal.result()
     return {"withdrawal-rejected": withdrawal}
@@ -142,7 +141,7 @@ async def rejected(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
 async def expired(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with world.at_work("orchestrator", "books"):
         id, withdrawal = await _referred(world)
-        await withdrawal.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await decided(withdrawal, world.decision("ann", id))
         await env.fast_forward(withdrawal, timedelta(hours=25))
         await withdrawal.result()
     return {"withdrawal-expired": withdrawal}
@@ -152,7 +151,7 @@ async def expired(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
 async def cancelled(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with world.at_work("orchestrator", "books"):
         _, asked = await _referred(world)
-        await asked.execute_update(WithdrawalWorkflow.cancel, Plea("carol", "changed my mind"))
+        await pleaded(asked, Plea("carol", "changed my mind"))
         _, button = await _referred(world)
         await button.cancel()
         queued = await world.withdraw("25")

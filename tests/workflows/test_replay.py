@@ -6,6 +6,7 @@ import socket
 
 import pytest
 from temporalio.client import WorkflowHistory
+from temporalio.workflow import _Definition
 
 from domain.withdrawal import Stage
 from tests.workflows.fingerprints import COMMITTED, fingerprints
@@ -30,7 +31,7 @@ def test_there_is_a_history_of_every_workflow() -> None:
         json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"]
         for path in HISTORIES.glob("*.json")
     }
-    assert kinds == {workflow.__temporal_workflow_definition.name for workflow in WORKFLOWS}  # type: ignore[attr-defined]
+    assert kinds == {_Definition.must_from_class(workflow).name for workflow in WORKFLOWS}
 
 
 async def test_a_history_that_another_code_wrote_is_found_out() -> None:

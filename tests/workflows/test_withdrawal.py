@@ -16,7 +16,7 @@ from domain.intent import Decision, Ruling
 from domain.ledger import chart
 from domain.ports import Conclusion
 from domain.withdrawal import Stage
-from tests.workflows.world import NEIGHBOUR, USDT, World
+from tests.workflows.world import NEIGHBOUR, USDT, World, decided, pleaded
 from workflows import attributes
 from workflows.state import Plea
 from workflows.withdrawal import WithdrawalWorkflow
@@ -68,7 +68,7 @@ async def test_one_to_an_account_here_ends_without_a_hot_wallet_or_a_chain(world
 
         id, asked = await referred(world)
         for name in ("ann", "bob"):
-            await asked.execute_update(WithdrawalWorkflow.decide, world.decision(name, id))
+            await decided(asked, world.decision(name, id))
         assert (await asked.result()).reason == "INTERNAL", "people are asked as for any other"
     assert world.books.balances[chart.available(NEIGHBOUR, USDT)] == 2025 * 10**6
     assert before - world.available() == 2025 * 10**6, "it is free"
@@ -83,7 +83,7 @@ async def test_people_can_search_for_it_and_read_what_it_is_about(world: World) 
         found = (await handle.describe()).typed_search_attributes
         assert found[attributes.RISK_LEVEL] == "MEDIUM"
         assert found[attributes.ACCOUNT] == world.account
-        await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await decided(handle, world.decision("ann", id))
         status = await handle.query(WithdrawalWorkflow.status)
         assert (status.stage, status.approvals, status.needed, status.decided) == (Stage.REFERRED, 1, 2, ("ann",))
         details = (await handle.query("__temporal_workflow_metadata")).current_details
@@ -134,7 +134,7 @@ async def test_a_quorum_of_a_signal_and_an_update_pays_it(world: World) -> None:
         id, handle = await referred(world)
         await handle.signal("approve", world.letter("ann", id))
         await world.until(lambda: bool(world.row(id).approvals), "ann's word in the books")
-        note = await handle.execute_update(WithdrawalWorkflow.decide, world.decision("bob", id))
+        note = await decided(handle, world.decision("bob", id))
         assert (note.counted, note.approvals, note.needed) == (True, 2, 2)
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == 2000 * 10**6
@@ -145,7 +145,7 @@ async def test_a_quorum_of_a_signal_and_an_update_pays_it(world: World) -> None:
 async def test_one_rejection_ends_it_and_returns_the_hold(world: World) -> None:
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
-        await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await decided(handle, world.decision("ann", id))
         await handle.signal("reject", world.letter("bob", id, Ruling.REJECT))
         conclusion = await handle.result()
     assert conclusion.stage is Stage.REJECTED
@@ -156,15 +156,14 @@ async def test_one_rejection_ends_it_and_returns_the_hold(world: World) -> None:
 async def test_the_requester_a_stranger_a_repeat_and_a_forger_are_told_so_at_once(world: World) -> None:
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
-        decide = WithdrawalWorkflow.decide
-        await handle.execute_update(decide, world.decision("ann", id))
+        await decided(handle, world.decision("ann", id))
         forged = Decision("bob", Ruling.APPROVE, world.decision("bob", id).intent_hash, "00" * 64)
         other = world.people.decision("bob", Ruling.APPROVE, "00" * 32)
-        assert await refusal(handle.execute_update(decide, world.decision("carol", id))) == "FOUR_EYES"
-        assert await refusal(handle.execute_update(decide, world.decision("eve", id))) == "STRANGER"
-        assert await refusal(handle.execute_update(decide, world.decision("ann", id))) == "REPEAT"
-        assert await refusal(handle.execute_update(decide, forged)) == "BAD_SIGNATURE"
-        assert await refusal(handle.execute_update(decide, other)) == "INTENT_CHANGED"
+        assert await refusal(decided(handle, world.decision("carol", id))) == "FOUR_EYES"
+        assert await refusal(decided(handle, world.decision("eve", id))) == "STRANGER"
+        assert await refusal(decided(handle, world.decision("ann", id))) == "REPEAT"
+        assert await refusal(decided(handle, forged)) == "BAD_SIGNATURE"
+        assert await refusal(decided(handle, other)) == "INTENT_CHANGED"
         assert (await handle.query(WithdrawalWorkflow.status)).approvals == 1
     assert world.stage(id) is Stage.REFERRED
 
@@ -213,7 +212,7 @@ async def test_letters_that_are_none_are_recorded_and_change_nothing(world: Worl
         await world.until(lambda: len(world.row(id).malformed) == 9, "nine notes of what was no decision")
         assert (await handle.query(WithdrawalWorkflow.status)).malformed == 9
         for name in ("ann", "bob"):
-            await handle.execute_update(WithdrawalWorkflow.decide, world.decision(name, id))
+            await decided(handle, world.decision(name, id))
         await world.stands_at(id, Stage.QUEUED)
     assert len(world.row(id).notes) == 2
 
@@ -240,7 +239,7 @@ async def test_nobody_fills_the_books_by_shouting(world: World) -> None:
         for _ in range(120):
             await handle.signal("approve", "noise")
         await world.until(lambda: len(world.row(id).malformed) >= 100, "a hundred notes")
-        note = await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        note = await decided(handle, world.decision("ann", id))
         assert note.counted, "an update is heard, however many signals came"
     assert len(world.row(id).malformed) == 100
 
@@ -251,7 +250,7 @@ async def test_a_forged_conclusion_neither_pays_nor_ends_it(world: World) -> Non
         await handle.signal("concluded", {"withdrawal_id": id, "stage": "SETTLED", "reason": "", "txid": None})
         await world.until(lambda: world.books.calls["concluded"] >= 1, "a look at the books")
         assert (await handle.query(WithdrawalWorkflow.status)).stage is Stage.REFERRED
-        await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await decided(handle, world.decision("ann", id))
     assert world.stage(id) is Stage.REFERRED
 
 
@@ -259,14 +258,14 @@ async def test_a_forged_conclusion_neither_pays_nor_ends_it(world: World) -> Non
 async def test_without_a_quorum_it_expires_at_the_recorded_deadline(world: World, env: WorkflowEnvironment) -> None:
     async with world.at_work("orchestrator", "books"):
         id, handle = await referred(world)
-        await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+        await decided(handle, world.decision("ann", id))
         await env.fast_forward(handle, timedelta(hours=23, minutes=59))
         assert world.stage(id) is Stage.REFERRED
         await env.fast_forward(handle, timedelta(minutes=2))
         conclusion = await handle.result()
         assert conclusion.stage is Stage.EXPIRED
         with pytest.raises(RPCError) as late:
-            await handle.execute_update(WithdrawalWorkflow.decide, world.decision("bob", id))
+            await decided(handle, world.decision("bob", id))
     assert late.value.status is RPCStatusCode.NOT_FOUND
     assert world.held() == 0
     assert world.available() == 10_000 * 10**6
@@ -278,9 +277,9 @@ async def test_an_approval_after_the_deadline_is_too_late_even_while_the_books_a
     async with world.at_work("orchestrator"):
         async with world.at_work("books"):
             id, handle = await referred(world)
-            await handle.execute_update(WithdrawalWorkflow.decide, world.decision("ann", id))
+            await decided(handle, world.decision("ann", id))
         await env.fast_forward(handle, timedelta(hours=24, seconds=1))
-        assert await refusal(handle.execute_update(WithdrawalWorkflow.decide, world.decision("bob", id))) == "TOO_LATE"
+        assert await refusal(decided(handle, world.decision("bob", id))) == "TOO_LATE"
         assert world.stage(id) is Stage.REFERRED
         async with world.at_work("books"):
             assert (await handle.result()).stage is Stage.EXPIRED
@@ -302,7 +301,7 @@ async def test_a_lost_conclusion_is_found_by_looking(world: World, env: Workflow
 async def test_it_can_be_cancelled_while_people_decide_and_while_it_queues(world: World) -> None:
     async with world.at_work("orchestrator", "books"):
         _, people_decide = await referred(world)
-        answer = await people_decide.execute_update(WithdrawalWorkflow.cancel, Plea("carol", "changed my mind"))
+        answer = await pleaded(people_decide, Plea("carol", "changed my mind"))
         assert (answer.stage, answer.reason) == (Stage.CANCELLED, "changed my mind")
         queues = await world.withdraw("25")
         await world.stands_at(queues.id.removeprefix("withdrawal/"), Stage.QUEUED)
@@ -327,7 +326,7 @@ async def test_after_planning_a_cancel_is_too_late_and_the_payment_goes_on(slow_
         handle = await world.withdraw("25")
         id = handle.id.removeprefix("withdrawal/")
         await world.stands_at(id, Stage.BROADCAST)
-        assert await refusal(handle.execute_update(WithdrawalWorkflow.cancel, Plea("carol"))) == "TOO_LATE"
+        assert await refusal(pleaded(handle, Plea("carol"))) == "TOO_LATE"
         await handle.cancel()
         world.model.mine(3)
         assert (await handle.result()).stage is Stage.SETTLED
@@ -350,7 +349,7 @@ async def test_cancelling_against_planning_has_one_winner(world: World) -> None:
 async def _cancelled(handle: WorkflowHandle[Any, Conclusion]) -> str:
     """What a plea is answered: CANCELLED, or TOO_LATE, as also when the story was over before it was heard."""
     try:
-        return (await handle.execute_update(WithdrawalWorkflow.cancel, Plea("carol"))).stage.value
+        return (await pleaded(handle, Plea("carol"))).stage.value
     except WorkflowUpdateFailedError as refused:
         return str(getattr(refused.cause, "type", ""))
     except RPCError:

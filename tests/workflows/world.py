@@ -26,7 +26,7 @@ from domain.intent import Decision, Ruling
 from domain.ledger import chart
 from domain.money import Amount
 from domain.payout import Facts, Item, SigningOrder, Slot, Version, decide, hot_wallet_workflow_id, payout_workflow_id
-from domain.ports import Conclusion, ProcedureNote, Request
+from domain.ports import Conclusion, DecisionNote, ProcedureNote, Request
 from domain.procedure import Endorsed, Kind, Procedure
 from domain.withdrawal import Stage, Withdrawal, withdrawal_id, workflow_id
 from tests.fakes.books import FakeBooks, Row
@@ -39,7 +39,7 @@ from workers.stories import TemporalStories
 from workflows import attributes
 from workflows.hot_wallet import HotWalletWorkflow
 from workflows.options import BOOKS_QUEUE, ORCHESTRATOR_QUEUE, SIGNER_QUEUE, chain_queue
-from workflows.state import HotWalletOrder, WithdrawalOrder
+from workflows.state import HotWalletOrder, Plea, WithdrawalOrder
 from workflows.withdrawal import WithdrawalWorkflow
 
 ETHEREUM = "ethereum"
@@ -162,7 +162,8 @@ class World:
 
     async def carry_out(self, endorsed: Endorsed) -> ProcedureNote:
         handle = self.client.get_workflow_handle(hot_wallet_workflow_id(ETHEREUM, self.wallet))
-        return await handle.execute_update("carry_out", endorsed, result_type=ProcedureNote)
+        note: ProcedureNote = await handle.execute_update("carry_out", endorsed, result_type=ProcedureNote)
+        return note
 
     async def pay_together(self, *ids: str) -> Slot:
         """One slot for all of these queued withdrawals, and its story begun, as a wallet does that pays in batches."""
@@ -320,6 +321,18 @@ class World:
 
     def _wallets(self) -> Sequence[tuple[tuple[str, str], int]]:
         return [(key, wallet.next_scarce) for key, wallet in self.books._wallets.items()]
+
+
+async def decided(handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionNote:
+    """What a decision by update was worth."""
+    note: DecisionNote = await handle.execute_update("decide", decision, result_type=DecisionNote)
+    return note
+
+
+async def pleaded(handle: WorkflowHandle[Any, Any], plea: Plea) -> Conclusion:
+    """What a plea by update was answered."""
+    answer: Conclusion = await handle.execute_update("cancel", plea, result_type=Conclusion)
+    return answer
 
 
 async def make_world(client: Client, *, instant: bool = True, confirmations: int = 1) -> World:

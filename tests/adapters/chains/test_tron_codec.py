@@ -84,7 +84,7 @@ def values_of(field: Field) -> st.SearchStrategy[Any]:
             return st.just(True)
         case kind if kind is NUMBER:
             return st.integers(-(2**63), 2**63 - 1).filter(bool)
-    return messages(field.kind.name)  # type: ignore[union-attr]
+    return messages(field.kind.name)
 
 
 def messages(name: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -96,9 +96,10 @@ def messages(name: str) -> st.SearchStrategy[dict[str, Any]]:
     def of(field: Field) -> st.SearchStrategy[Any]:
         return st.lists(values_of(field), min_size=1, max_size=2).map(tuple) if field.repeated else values_of(field)
 
-    return st.fixed_dictionaries(
-        {}, optional={field.name: st.deferred(lambda f=field: of(f)) for field in MESSAGES[name]}
-    )
+    def later(field: Field) -> st.SearchStrategy[Any]:
+        return st.deferred(lambda: of(field))
+
+    return st.fixed_dictionaries({}, optional={field.name: later(field) for field in MESSAGES[name]})
 
 
 @settings(max_examples=300, deadline=None)

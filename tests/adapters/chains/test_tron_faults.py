@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ class House:
                     raise
             await asyncio.sleep(BLOCK_S)
             redraft: Any = ChainActivities(self.chain, self.books).redraft
-            draft = await ActivityEnvironment().run(redraft, RedraftOrder(slot, draft))
+            drafted: Draft = await ActivityEnvironment().run(redraft, RedraftOrder(slot, draft))
+            draft = drafted
         raise AssertionError("the signer never took the bytes")
 
     def delivering(self, slot: Slot, version: Version) -> "asyncio.Task[Delivery]":
@@ -197,7 +199,7 @@ def at(*steps: tuple[float, dict[str, Any]]) -> Trouble:
         begun = asyncio.get_running_loop().time()
         for seconds, order in steps:
             await asyncio.sleep(max(0.0, begun + seconds - asyncio.get_running_loop().time()))
-            await asyncio.to_thread(lambda order=order: house.local.control(**order))
+            await asyncio.to_thread(partial(house.local.control, **order))
 
     return trouble
 

@@ -94,7 +94,7 @@ async def test_a_cancelled_caller_takes_its_item_back_and_breaks_nobody_else(wor
 async def test_a_lost_answer_is_asked_again_with_the_same_batch(work: Work) -> None:
     coalescer = Coalescer(work, retry_s=0.001)
     work.failures = [Uncertain("STORE_UNCERTAIN", "?"), Unavailable("STORE_UNAVAILABLE", "down")]
-    assert await asyncio.gather(coalescer.submit(1), coalescer.submit(2)) == [2, 4]
+    assert await asyncio.gather(*(coalescer.submit(n) for n in (1, 2))) == [2, 4]
     assert work.batches == [[1, 2]] * 3
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
@@ -247,7 +248,7 @@ async def test_an_account_id_of_another_database_is_forgotten_and_found_anew(dat
 @pytest.mark.parametrize("table", APPEND_ONLY)
 async def test_history_is_only_ever_added_to(database_url: str, ledger: Ledger, table: str) -> None:
     await ledger.post(deposit("some", chart.available("some", ASSET), 5))
-    connection = await asyncpg.connect(database_url)
+    connection: Any = await asyncpg.connect(database_url)  # type: ignore[no-untyped-call]
     try:
         column = list(metadata.tables[table].columns)[-1].name
         update = f"UPDATE {table} SET {column} = {column}"  # noqa: S608 - tables of ours
@@ -261,7 +262,7 @@ async def test_history_is_only_ever_added_to(database_url: str, ledger: Ledger, 
 async def test_a_balance_below_zero_is_refused_by_the_table_itself(database_url: str, ledger: Ledger) -> None:
     account = chart.available("floor", ASSET)
     await ledger.post(deposit("floor", account, 5))
-    connection = await asyncpg.connect(database_url)
+    connection: Any = await asyncpg.connect(database_url)  # type: ignore[no-untyped-call]
     try:
         sql = "UPDATE balance SET units = -1 FROM account a WHERE a.id = account_id AND a.code = $1"
         with pytest.raises(asyncpg.CheckViolationError):

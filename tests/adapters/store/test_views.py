@@ -251,8 +251,9 @@ async def test_every_call_of_the_store_is_a_span(world: World, store: Store, mon
         await store.views.withdrawal(asked.id)
     spans = {span.name: span for span in kept.get_finished_spans()}
     for name in ("store request_withdrawal", "store withdrawal"):
-        assert spans[name].attributes is not None
-        assert spans[name].attributes["db.system.name"] == "postgresql"
-        assert spans[name].parent is not None
-        assert spans[name].parent.span_id == request.get_span_context().span_id
+        attributes, parent = spans[name].attributes, spans[name].parent
+        assert attributes is not None
+        assert parent is not None
+        assert attributes["db.system.name"] == "postgresql"
+        assert parent.span_id == request.get_span_context().span_id
         assert spans[name].kind is trace.SpanKind.CLIENT

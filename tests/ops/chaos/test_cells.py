@@ -7,7 +7,7 @@ from ops.chaos.page import matrix_page
 from ops.chaos.schedule import Harm, People
 
 LOCAL = load("devnet").networks
-NETWORKS = {network.family: network for network in reversed(LOCAL.values())}
+NETWORKS = {network.family: network for network in reversed(list(LOCAL.values()))}
 
 
 def test_every_point_meets_every_family_and_every_fault() -> None:

@@ -130,7 +130,7 @@ class Laboratory:
         data = call_data("balanceOf(address)", person.text).hex()
         return int(self.ask("triggerconstantcontract", **words, data=data)["constant_result"][0], 16)
 
-    def ask(self, path: str, solid: bool = False, node: Any = "a", **words: Any) -> Any:
+    def ask(self, path: str, solid: Any = False, node: Any = "a", **words: Any) -> Any:
         """What the API answers."""
         dice = self.network.dice[node]
         return ANSWERS[path](Ask(words, node, self.network, View(self.network.chain(node), dice.faults, solid), dice))
@@ -176,12 +176,14 @@ class Node:
         """GET /_ctl without words, else POST."""
         status, told = self.http(f"{node}/_ctl", words or None)
         assert status == 200, told
-        return told
+        answer: dict[str, Any] = told
+        return answer
 
     def ask(self, path: str, **words: Any) -> Any:
         status, told = self.http(f"/{path}", words)
         assert status == 200, told
-        return told
+        answer: dict[str, Any] = told
+        return answer
 
     def http(self, path: str, words: Mapping[str, Any] | None = None, url: str = "") -> tuple[int, Any]:
         body = None if words is None else json.dumps(words).encode()

@@ -1,6 +1,7 @@
 """The node misbehaves exactly as it is told to, and says so."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_with_a_seed_the_same_requests_meet_the_same_faults(node: Node) -> None:
     "order",
     [{"drop": 2}, {"unheard_of": 1}, {"substitute": "0x00"}, {"told_parameters": {"getPie": 1}}, {"stale_head": -1}],
 )
-def test_an_order_that_makes_no_sense_changes_nothing(node: Node, order: dict) -> None:
+def test_an_order_that_makes_no_sense_changes_nothing(node: Node, order: dict[str, Any]) -> None:
     before = node.order()["faults"]
     assert node.http("/_ctl", order)[0] == 422
     assert node.order()["faults"] == before
@@ -183,7 +184,7 @@ def test_every_transaction_that_a_node_builds_may_pay_somebody_else() -> None:
     assert lab.network.dice["a"].struck["substitute"] == 3
 
 
-def _paying(owner: Person, to: Person) -> dict:
+def _paying(owner: Person, to: Person) -> dict[str, Any]:
     value = {"owner_address": owner.text, "to_address": to.text, "amount": 1}
     return {
         "type": "TransferContract",

@@ -129,7 +129,9 @@ def test_a_fork_takes_transactions_back_into_the_pool_and_the_longer_branch_hold
     entry = lab.entry_of_payment(ALICE, BOB, 7)
     old, balance = lab.chain.head, lab.balance(BOB)
     lab.order(fork=1)
-    assert lab.chain.block(old.number).id != old.id
+    block = lab.chain.block(old.number)
+    assert block is not None
+    assert block.id != old.id
     assert lab.chain.head.number == old.number + 1
     assert lab.entry(entry.tx).record.result == "SUCCESS"
     assert lab.balance(BOB) == balance

@@ -19,7 +19,7 @@ def all_sun(lab: Laboratory) -> int:
     held = sum(row.balance + row.frozen.bandwidth + row.frozen.energy for row in accounts)
     held += sum(row.delegated.bandwidth + row.delegated.energy for row in accounts)
     held += sum(unfreezing.sun for row in accounts for unfreezing in row.unfreezing)
-    return held + sum(entry.record.fee for block in lab.chain.blocks for entry in block.entries)
+    return int(held) + sum(entry.record.fee for block in lab.chain.blocks for entry in block.entries)
 
 
 def something(lab: Laboratory, rng: Random) -> None:

@@ -1,5 +1,7 @@
 """Stakes, loans and what they are worth; permissions and who may sign."""
 
+from typing import Any
+
 import pytest
 
 from ops.devnet.tron.transaction import Refusal
@@ -20,8 +22,9 @@ def freeze(lab: Laboratory, sun: int, resource: str = "ENERGY") -> None:
     lab.done(ALICE, "FreezeBalanceV2Contract", frozen_balance=sun, resource=resource)
 
 
-def account(lab: Laboratory, person: Person) -> dict:
-    return lab.ask("getaccount", address=person.text, visible=True)
+def account(lab: Laboratory, person: Person) -> dict[str, Any]:
+    told: dict[str, Any] = lab.ask("getaccount", address=person.text, visible=True)
+    return told
 
 
 def test_a_stake_gives_energy_in_proportion_to_everybody_s(lab: Laboratory) -> None:

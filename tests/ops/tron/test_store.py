@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from ops.devnet.tron import chain, genesis, store
+from ops.devnet.tron.keys import address_of
 from ops.devnet.tron.packing import unpack
 from ops.devnet.tron.transaction import Refusal
 from tests.ops.tron.laboratory import TREASURER, TRX, Laboratory, Node, Person
@@ -13,7 +15,7 @@ from tests.ops.tron.laboratory import TREASURER, TRX, Laboratory, Node, Person
 PEOPLE = [Person(f"person {n}") for n in range(4)]
 
 
-def story(lab: Laboratory) -> tuple:
+def story(lab: Laboratory) -> tuple[Any, ...]:
     """What a client could tell apart."""
     seen = lab.chain
     blocks = [(block.id, [(entry.tx, entry.record) for entry in block.entries]) for block in seen.blocks]
@@ -23,8 +25,8 @@ def story(lab: Laboratory) -> tuple:
 def test_the_committed_first_chain_is_what_the_constructors_leave() -> None:
     rows = genesis.build()
     assert {unpack(key): unpack(value) for key, value in rows} == genesis.first_world().cells
-    assert genesis.address_for("UsdtTrc20") == genesis.address_of(genesis.USDT)
-    assert genesis.address_for("Disperse") == genesis.address_of(genesis.DISPERSE)
+    assert genesis.address_for("UsdtTrc20") == address_of(genesis.USDT)
+    assert genesis.address_for("Disperse") == address_of(genesis.DISPERSE)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,6 +1,7 @@
 """tronpy, a client of the real network, works with the node unchanged."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from tronpy import AsyncTron
@@ -33,11 +34,12 @@ async def tron(running: Node) -> AsyncIterator[AsyncTron]:
         yield client
 
 
-async def sent(builder, *keys: PrivateKey) -> dict:
+async def sent(builder: Any, *keys: PrivateKey) -> dict[str, Any]:
     tx = await builder.build()
     for key in keys or (OWNER,):
         tx = tx.sign(key)
-    return await (await tx.broadcast()).wait(interval=0.05)
+    receipt: dict[str, Any] = await (await tx.broadcast()).wait(interval=0.05)
+    return receipt
 
 
 def person(name: str) -> tuple[PrivateKey, str]:
