@@ -82,6 +82,11 @@ class Endorsed:
     endorsements: tuple[Endorsement, ...]
 
 
+def endorsable(text: str) -> str:
+    """The text as people can read it, and so endorse it: printable, of at most TEXT_CHARS_MAX characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:TEXT_CHARS_MAX])
+
+
 def statement(approver: str, procedure_hash: str) -> bytes:
     """The bytes an approver signs: a line each for the domain, the approver's name and the hash."""
     return _ENDORSEMENT_LINE + f"{approver}\n{procedure_hash}".encode()

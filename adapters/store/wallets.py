@@ -9,13 +9,13 @@ from adapters.store.database import Connection
 from adapters.store.desk import Desk
 from adapters.store.judgement import WAKE_CHANNEL
 from adapters.store.ledger import insist
-from adapters.store.timeline import clean
 from domain.errors import Refused, StrongroomError
 from domain.ledger import chart
 from domain.ledger.chart import Account
 from domain.ledger.entry import entry_of
 from domain.ledger.hold import Move
 from domain.outgoing import Outgoing, foreign_transactions, strangers
+from domain.procedure import endorsable
 
 WAKE_S = 1.0
 ADDRESS_CHARS_MAX = 100
@@ -103,7 +103,7 @@ class Wallets(Desk):
 
     async def _halt(self, connection: Connection, network: str, wallet: str, reason: str, now: datetime) -> None:
         _, _, halted = await lock_wallet(connection, network, wallet)
-        said, id_ = clean(reason) or "HALTED", wallet_id(network, wallet)
+        said, id_ = endorsable(reason) or "HALTED", wallet_id(network, wallet)
         known = await connection.fetchval(
             "SELECT $2 IN (SELECT reason FROM wallet_event WHERE wallet_id = $1 AND id > coalesce("
             "(SELECT max(id) FROM wallet_event WHERE wallet_id = $1 AND what = 'RESUMED'), 0))",

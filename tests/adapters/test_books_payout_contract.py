@@ -12,7 +12,7 @@ from domain.ledger import chart
 from domain.outgoing import Outgoing
 from domain.payout import Slot
 from domain.ports import PlanRefusal
-from domain.procedure import Kind
+from domain.procedure import TEXT_CHARS_MAX, Kind
 from domain.withdrawal import Stage
 from tests.adapters.store.world import COIN, ETH, T0, USDT, WALLET, World, final_of, refused, version_of
 from tests.fakes import books as fakes
@@ -102,6 +102,17 @@ async def test_a_halted_wallet_plans_nothing_until_people_resume_it(world: World
     assert await world.books.halted("ethereum", WALLET) is None
     await world.planned(asked)
     await refused("WALLET_UNKNOWN", lambda: world.books.halted("ethereum", "0x00"))
+
+
+async def test_a_halt_is_resumed_whatever_a_node_put_into_its_reason(world: World) -> None:
+    await world.fund_wallet()
+    await world.books.halt_wallet("ethereum", WALLET, "foreign \x1b[2J\n" + "\u202e0xabc " * 100, world.now)
+    reason = await world.books.halted("ethereum", WALLET)
+    assert reason is not None
+    assert reason.isprintable()
+    assert len(reason) <= TEXT_CHARS_MAX
+    resume = world.procedure(Kind.RESUME, f"ethereum/{WALLET.lower()}", rests_on=reason)
+    assert (await world.take(resume, "anna", "boris")).taken
 
 
 async def test_what_the_key_sent_is_compared_with_what_we_stored(world: World) -> None:

@@ -43,7 +43,7 @@ from domain.ports import (
     Roster,
     WalletView,
 )
-from domain.procedure import Circumstances, Endorsed, Kind, Procedure
+from domain.procedure import Circumstances, Endorsed, Kind, Procedure, endorsable
 from domain.withdrawal import INTERNAL, NEXT, Stage, Withdrawal, check_step
 from tests.fakes.coins import FakeCoins
 
@@ -450,7 +450,7 @@ class FakeBooks:
         self._enter("halt_wallet")
         kept = self._wallet(network, wallet)
         if kept.halted is None:
-            kept.halted = reason
+            kept.halted = endorsable(reason)
             kept.events.append(("HALTED", reason))
 
     async def record_outgoing(self, network: str, wallet: str, outgoing: Outgoing, now: datetime) -> str | None:
