@@ -30,7 +30,11 @@ class Catalogue:
         """The asset a client means by (network, code). Raises Refused NETWORK_UNKNOWN or ASSET_UNKNOWN."""
         if network not in self.networks:
             known = ", ".join(sorted(self.networks))
-            raise Refused("NETWORK_UNKNOWN", f"We serve these networks: {known}.", network=network)
+            raise Refused(
+                "NETWORK_UNKNOWN",
+                f"We know these networks: {known}; GET /v1/networks says on which withdrawals are enabled.",
+                network=network,
+            )
         for asset in self.assets.values():
             if asset.network == network and asset.code == code:
                 return asset

@@ -124,7 +124,7 @@ async def retire_address(request: Request, entry_id: str, body: AddressKept | No
 def _known(door: Door, network: str) -> str:
     if network not in door.catalogue.networks:
         known = ", ".join(sorted(door.catalogue.networks))
-        raise Refused("NETWORK_UNKNOWN", f"We serve these networks: {known}.", network=network)
+        raise Refused("NETWORK_UNKNOWN", f"We know these networks: {known}.", network=network)
     return network
 
 

@@ -174,17 +174,23 @@ def _running_networks(settings: Settings) -> tuple[str, ...]:
 
 
 async def _nodes(settings: Settings) -> str:
-    """Each network's adapter asks its own nodes, which must name the right chain."""
+    """Each network's adapter asks its own nodes, which must name the right chain. All are asked, whatever one says."""
     from adapters.catalogue import load
     from adapters.wiring import open_chain, open_store
 
-    catalogue, heads = load(settings.profile, settings.catalogue_dir), []
+    catalogue, said, down = load(settings.profile, settings.catalogue_dir), [], False
     async with open_store(settings) as store:
         for id_ in _running_networks(settings):
             network, urls = catalogue.networks[id_], settings.chain_urls(id_)
-            async with open_chain(network, catalogue.assets, urls, coins=store.coins(id_)) as chain:
-                heads.append(f"{id_} at block {await chain.head()}")
-    return ", ".join(heads)
+            try:
+                async with open_chain(network, catalogue.assets, urls, coins=store.coins(id_)) as chain:
+                    said.append(f"{id_} at block {await chain.head()}")
+            except StrongroomError as error:
+                down = True
+                said.append(f"{id_}: {error.code}: {error.message}")
+    if down:
+        raise Unavailable("NODE_DOWN", "; ".join(said))
+    return ", ".join(said)
 
 
 async def _api(settings: Settings) -> str:

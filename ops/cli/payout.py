@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapters.settings import Settings
+from domain.asset import Asset
 from domain.errors import Refused, Unavailable
+from domain.money import Amount
 from domain.payout import payout_workflow_id
 from domain.ports import OpenSlot
 from domain.procedure import Kind
@@ -40,6 +43,8 @@ def list_(
     """Every open slot: where it stands, how old it is, what it waits for."""
 
     async def work(store: "Store", client: "Client") -> list[dict[str, Any]]:
+        if network is not None:
+            procedures.wallet_on(await store.views.wallets(), network)
         found = [slot for slot in await _open(store) if network in (None, slot.slot.network)]
         turns = asyncio.Semaphore(DESCRIBED_AT_ONCE)
         return list(await asyncio.gather(*(_row(store, client, slot, turns) for slot in found)))
@@ -151,16 +156,28 @@ async def _row(store: "Store", client: "Client", found: OpenSlot, turns: asyncio
 
 
 def _facts(found: OpenSlot) -> dict[str, Any]:
-    slot = found.slot
+    """The slot in whole coins, and every version with the most that it may take of the network's native coin."""
+    from adapters.catalogue import load
+
+    settings = Settings()
+    catalogue, slot = load(settings.profile, settings.catalogue_dir), found.slot
+    native = catalogue.native(slot.network)
     return {
-        "fee_cap": slot.fee_cap,
+        "fee_cap": _coins(slot.fee_cap, native),
         "confirmations": slot.confirmations,
-        "payments": [f"{payment.amount} {payment.asset} to {payment.recipient}" for payment in slot.payments],
+        "payments": [
+            f"{_coins(paid.amount, catalogue.assets[paid.asset])} to {paid.recipient}" for paid in slot.payments
+        ],
         "bytes": [
-            f"{v.number}: {v.txid} at {v.fee.price} since {v.signed_at:%H:%M:%S}{', pays nobody' if v.void else ''}"
+            f"{v.number}: {'pays nobody, ' if v.void else ''}{v.txid}, fee at most {_coins(v.fee.most, native)}, "
+            f"signed {v.signed_at:%Y-%m-%d %H:%M:%S}"
             for v in found.versions
         ],
     }
+
+
+def _coins(units: str | int, asset: Asset) -> str:
+    return f"{Amount(int(units), asset).text()} {asset.id}"
 
 
 async def _next(store: "Store", found: OpenSlot) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ANSWER_WAIT_S = 15
+_NO_CONNECTION = "Failed client connect"  # how the SDK says that the first connection of a lazy client failed
+_SAME = "`strongroom status` says what runs here. Set STRONGROOM_STATE_DIR and STRONGROOM_PORT_BASE as for `up`."
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads the records; asks for endorsements.")]
 Endorsements = Annotated[
@@ -143,9 +146,19 @@ def with_parts(work: "Callable[[Store, Client], Awaitable[T]]") -> T:
         settings = Settings()
         async with open_store(settings) as store:
             try:
-                client = await connect_temporal(settings, lazy=True)
+                return await work(store, await connect_temporal(settings, lazy=True))
             except RuntimeError as error:
-                raise Unavailable("TEMPORAL_UNAVAILABLE", f"Temporal does not answer: {error}.") from None
-            return await work(store, client)
+                if not str(error).startswith(_NO_CONNECTION):
+                    raise
+                raise Unavailable(
+                    "TEMPORAL_UNAVAILABLE", f"Temporal does not answer at {settings.temporal_target}; {_SAME}"
+                ) from None
+            except Unavailable as error:
+                if error.code != "STORE_UNAVAILABLE":
+                    raise
+                where = urlsplit(settings.dsn)
+                raise Unavailable(
+                    error.code, f"The database does not answer at {where.hostname}:{where.port}; {_SAME}"
+                ) from None
 
     return asyncio.run(opened())

@@ -99,7 +99,11 @@ def show(answer: Any, output: Output, columns: Sequence[str] = ()) -> None:
     elif "items" in answer:
         show_table("", columns, [[_cell(row.get(column)) for column in columns] for row in answer["items"]])
     else:
-        show_facts({name: _cell(value) for name, value in answer.items()})
+        show_facts({name: _lines(value) for name, value in answer.items()})
+
+
+def _lines(value: Any) -> Any:
+    return [_cell(inner) for inner in value] if isinstance(value, list) else _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -19,7 +19,7 @@ def command(output: Output = Form.TABLE) -> None:
     left = {} if state else orphans(settings)
     phase = state.get("phase", "starting") if state else "stopped"
     parts = state.get("parts", {}) if state else {}
-    where = asdict(endpoints(settings))
+    where = (state or {}).get("endpoints") or asdict(endpoints(settings))
     if output is Form.JSON:
         show_json({"phase": phase, "parts": parts, "endpoints": where, "left_behind": left})
     elif state:
