@@ -91,8 +91,10 @@ class Chain(Protocol):
         """
         ...
 
-    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
-        """One look at the slot and all of its versions, in the order that makes the facts safe (see Facts)."""
+    async def observe(self, slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
+        """One look at the slot and all of its versions, in the order that makes the facts safe (see Facts). `suspect`:
+        a transaction that is said to have consumed the slot; where to look, and no proof.
+        """
         ...
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
@@ -389,6 +391,10 @@ class Books(Protocol):
 
     async def consumer(self, slot_id: str) -> str | None:
         """The stranger's txid by which people gave the slot up; None for any other slot."""
+        ...
+
+    async def suspect(self, slot_id: str) -> str | None:
+        """The transaction that the last look that named one proved to have consumed the slot."""
         ...
 
     async def halted(self, network: str, wallet: str) -> str | None: ...

@@ -36,6 +36,10 @@ FROM procedure p WHERE p.subject = ANY($1) AND p.kind = 'VOID' AND p.code = 'TAK
 _OPEN = "SELECT id FROM slot WHERE wallet_id = $1 AND id = $2 AND state = 'OPEN' FOR NO KEY UPDATE"
 _OURS = "SELECT true FROM version WHERE txid = $1"
 _CONSUMER = "SELECT txid FROM slot WHERE id = $1 AND state = 'CONSUMED'"
+_SUSPECT = """
+SELECT said::json ->> 1 AS txid FROM sighting WHERE slot_id = $1 AND said::json ->> 1 IS NOT NULL
+ORDER BY id DESC LIMIT 1
+"""
 _CONSUME = """
 WITH consumed AS (
     UPDATE slot SET state = 'CONSUMED', txid = $2, block = $3, closed_at = $4 WHERE id = $1
@@ -52,7 +56,7 @@ SELECT withdrawal_id, $1, $5, $2, $3, $4 FROM closed
 
 
 class Procedures(Desk):
-    """`take_procedure` and `consumer`."""
+    """`take_procedure`, `consumer` and `suspect`."""
 
     async def take_procedure(
         self, network: str, wallet: str, endorsed: Endorsed, now: datetime, proof: Consumption | None = None
@@ -87,6 +91,11 @@ class Procedures(Desk):
     async def consumer(self, slot_id: str) -> str | None:
         """The stranger's txid by which people gave the slot up; None for any other slot."""
         row = await self._database.fetchrow("consumer", _CONSUMER, clean(slot_id))
+        return str(row["txid"]) if row else None
+
+    async def suspect(self, slot_id: str) -> str | None:
+        """The transaction that the last look that named one proved to have consumed the slot."""
+        row = await self._database.fetchrow("suspect", _SUSPECT, clean(slot_id))
         return str(row["txid"]) if row else None
 
     async def _give_up(

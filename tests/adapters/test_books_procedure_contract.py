@@ -7,7 +7,7 @@ import pytest
 
 from domain.ledger import chart
 from domain.outgoing import Outgoing
-from domain.payout import Consumption, Slot
+from domain.payout import Consumption, Facts, Slot
 from domain.ports import PlanRefusal, ProcedureNote
 from domain.procedure import Endorsed, Kind
 from domain.withdrawal import Stage, Withdrawal
@@ -250,3 +250,12 @@ async def test_a_stranger_whom_people_gave_a_slot_up_for_halts_the_wallet_no_sec
     assert await read("ethereum", WALLET, Outgoing(100, 120, (STRANGER,)), world.now) is None
     assert await world.books.halted("ethereum", WALLET) is None
     assert await read("ethereum", WALLET, Outgoing(120, 130, ("0xfeed", STRANGER)), world.now), "another one does"
+
+
+async def test_whom_a_look_once_named_is_remembered_when_later_looks_name_nobody(world: World) -> None:
+    _, slot = await halted_slot(world)
+    assert await world.books.suspect(slot.id) is None
+    for block, consumer in ((90, None), (91, STRANGER), (200, None)):
+        await world.books.record_facts(slot, Facts(block + 3, block, True, consumer, (), world.later(block)))
+    assert await world.books.suspect(slot.id) == STRANGER
+    assert await world.books.suspect("ethereum/0x00/7") is None

@@ -123,6 +123,7 @@ class FakeBooks:
         self.entries: dict[str, Entry] = {}
         self.balances: Counter[Account] = Counter()
         self.facts: list[Facts] = []
+        self.suspects: dict[str, str] = {}
         self.consumed: dict[str, Consumption] = {}
         self.procedures: list[tuple[Procedure, str, datetime]] = []
         self.taken: list[Endorsed] = []
@@ -411,6 +412,8 @@ class FakeBooks:
         self.facts.append(facts)
         if slot.id in self.consumed:
             return
+        if facts.consumer is not None:
+            self.suspects[slot.id] = facts.consumer
         seen = inclusion(facts)
         target = Stage.CONFIRMING if seen else Stage.BROADCAST
         for row in self._rows_of(slot):
@@ -499,6 +502,10 @@ class FakeBooks:
     async def consumer(self, slot_id: str) -> str | None:
         self._enter("consumer")
         return self._leave("consumer", self.consumed[slot_id].txid if slot_id in self.consumed else None)
+
+    async def suspect(self, slot_id: str) -> str | None:
+        self._enter("suspect")
+        return self._leave("suspect", self.suspects.get(slot_id))
 
     def _proof(self, asked: Procedure, proof: Consumption | None) -> str:
         if proof is None or (proof.slot.id, proof.txid) != (asked.subject, asked.rests_on):

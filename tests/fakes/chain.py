@@ -337,7 +337,7 @@ class FakeChain:
         if code is not None:
             raise Refused(code, "The nodes refuse it.", txid=version.txid)
 
-    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+    async def observe(self, slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
         self.looks += 1
         self._reach()
         head = self._head()

@@ -114,7 +114,7 @@ class BitcoinChain:
         call = Call("sendrawtransaction", (version.raw.removeprefix("0x"), f"{most:.8f}"))
         replies.judge(await self._nodes.tell(call, BROADCAST_GRACE_S), version.txid)
 
-    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+    async def observe(self, slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
         return await self._lookout.look(slot, versions)
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:

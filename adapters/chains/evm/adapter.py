@@ -94,8 +94,8 @@ class EvmChain:
         answers = await self._nodes.tell(Call("eth_sendRawTransaction", (version.raw,)), BROADCAST_GRACE_S)
         replies.judge(answers, version.txid)
 
-    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
-        return await self._lookout.look(slot, versions)
+    async def observe(self, slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
+        return await self._lookout.look(slot, versions, suspect)
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
         counts = await self._nodes.ask_every(

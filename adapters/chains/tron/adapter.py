@@ -119,7 +119,7 @@ class TronChain:
             _log.error("a node answered about another transaction", extra={"txid": version.txid, "named": others[0]})
         results.judge(answers, version.txid)
 
-    async def observe(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+    async def observe(self, slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
         return await self._lookout.look(slot, versions)
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:
