@@ -24,6 +24,7 @@ from domain.payout import (
     bump_due,
     consumption,
     decide,
+    inclusion,
     look_pause_s,
     offered,
 )
@@ -137,7 +138,7 @@ class ChainActivities:
             if found is None:
                 return None
             slot = found.slot
-            facts = await self._chain.observe(slot, found.versions)
+            facts = await self._chain.observe(slot, found.versions, order.txid)
             code = consumption(await self._books.versions(slot.id), facts, order.txid)
             proof = Consumption(slot, order.txid, code, facts.final_block)
             return await self._counted(proof, {one.slot.scarce for one in opened}) if code == PROVEN else proof
@@ -166,6 +167,7 @@ class _Watch:
         self._gist: object = None
         self._step = Step(Act.WAIT)
         self._doubt = ""
+        self._suspect = ""
         self._void: Draft | None = None
         self.looks = 0
         self.quiet = 0
@@ -180,7 +182,7 @@ class _Watch:
         if not self._versions:
             await self._begin()
         slot = self._order.slot
-        facts = await self._chain.observe(slot, self._versions)
+        facts = await self._observed(slot)
         passing(CrashPoint.OBSERVED)
         next_fee = await self._next_fee(facts)
         self._step = decide(
@@ -196,6 +198,18 @@ class _Watch:
             return None
         await self._keep(facts)
         return await self._act(self._step)
+
+    async def _observed(self, slot: Slot) -> Facts:
+        """One look; where the slot was used and nobody is named, another at whom an earlier one named: nodes forget old
+        states, and what was once proven must not be lost with them.
+        """
+        facts = await self._chain.observe(slot, self._versions, self._suspect)
+        if facts.used and facts.consumer is None and inclusion(facts) is None and not self._suspect:
+            self._suspect = await self._books.suspect(slot.id) or ""
+            if self._suspect:
+                facts = await self._chain.observe(slot, self._versions, self._suspect)
+        self._suspect = facts.consumer or self._suspect
+        return facts
 
     async def _begin(self) -> None:
         """The bytes are committed and the stage moved before the first node hears of them."""

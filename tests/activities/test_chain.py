@@ -167,6 +167,22 @@ async def test_the_proof_names_the_slot_the_stranger_and_how_far_the_key_was_use
     assert found == Consumption(order.slot, stranger.txid, "PROVEN", world.model.head - 2, counted=2)
 
 
+async def test_a_stranger_who_was_named_once_is_named_again_after_the_nodes_forgot_the_old_states(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    world = slow_world
+    order, stranger = await planned(world), world.foreign(0)
+    world.model.mine(4, extra=[stranger])
+    first = await deliver(world, inside, order)
+    assert (first.act, stranger.txid in first.reason) == (Act.HALT, True)
+    world.chain.faults.forgets_states = True
+    again = await asyncio.wait_for(deliver(world, ActivityEnvironment(), order), PATIENCE_S)
+    assert (again.act, again.reason) == (Act.HALT, first.reason)
+    found = await proof(world, inside, order, stranger.txid)
+    assert found is not None
+    assert found.code == "PROVEN"
+
+
 async def test_a_version_stored_while_the_nodes_were_asked_is_never_taken_for_a_stranger(
     slow_world: World, inside: ActivityEnvironment
 ) -> None:
@@ -174,12 +190,12 @@ async def test_a_version_stored_while_the_nodes_were_asked_is_never_taken_for_a_
     order = await planned(world)
     observe = world.chain.observe
 
-    async def meanwhile(slot: Slot, versions: Sequence[Version]) -> Facts:
+    async def meanwhile(slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
         """Another process signs, stores and sends, and it is final, before the answer is here."""
         await world.books.begin_delivery(order.version, datetime.now(UTC))
         world.model.mine(1, extra=[Tx.read(order.version.raw)])
         world.model.mine(3)
-        return await observe(slot, versions)
+        return await observe(slot, versions, suspect)
 
     world.chain.observe = meanwhile  # type: ignore[method-assign]
     found = await proof(world, inside, order, order.version.txid)

@@ -226,6 +226,7 @@ class Faults:
     hidden_receipts: int = 0
     down: int = 0
     lag: int = 0  # stays until set back: every head is this many blocks old
+    forgets_states: bool = False  # stays: who used a nonce is found only by whoever suspects the right one
 
     def strikes(self, name: str) -> bool:
         left = getattr(self, name)
@@ -347,6 +348,8 @@ class FakeChain:
         sightings = tuple(Sighting(v.txid, False, None) if hidden else self._sighting(v.txid, head) for v in versions)
         proven = used and not any(s.inclusion for s in sightings)
         consumer = self.model.spender(slot.wallet, int(slot.scarce), final_block) if proven else None
+        if self.faults.forgets_states and consumer != suspect:
+            consumer = None
         return Facts(head, final_block, used, consumer, sightings, datetime.now(UTC))
 
     async def next_scarce(self, wallet: str) -> tuple[int, int]:

@@ -215,8 +215,8 @@ class World:
         """From now on the nodes prove that time has ended every slot's first version, as on a network where it can."""
         observe = self.chain.observe
 
-        async def seen(slot: Slot, versions: Sequence[Version]) -> Facts:
-            facts = await observe(slot, versions)
+        async def seen(slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
+            facts = await observe(slot, versions, suspect)
             firsts = {version.txid for version in versions if version.number == 1}
             return replace(
                 facts,

@@ -2,19 +2,22 @@
 
 First the nonce at the pinned final block, then the receipts. A version mined in between can then only look unproven,
 never like a stranger's. A receipt counts when its block is canonical by its hash on every node that has that height.
+
+No single node's word ends a slot. At final depth every node must show the same receipt, or the version in the block
+that all of them have; a consumer is named when no node shows a receipt of ours, in whatever block, and every node shows
+the consumer's transaction in the same block.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from adapters.chains.evm.receipts import Expected, expected, number, read_inclusion
 from adapters.chains.evm.rpc import Call, Nodes
 from adapters.chains.evm.tx import is_void
-from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, Shared, why_silent
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, Shared, Speaker, ask_one, why_silent
 from domain.asset import Asset
-from domain.errors import Unavailable
 from domain.money import Amount
 from domain.network import Network
 from domain.payout import Facts, Inclusion, Sighting, Slot, Version
@@ -47,12 +50,22 @@ class Pulse:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """One node's block: its hash, and which of our versions are in it."""
+
+    hash: str
+    holds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """One node's answers: the inclusion its receipts claim and which versions it knows, by txid; hashes by height."""
+    """One node's answers: the inclusion its receipts claim and which versions it knows, by txid; blocks by height, None
+    where it has none.
+    """
 
     claims: Mapping[str, Inclusion]
     known: frozenset[str]
-    hashes: Mapping[int, str | None]
+    blocks: Mapping[int, Block | None]
 
 
 class Lookout:
@@ -65,7 +78,7 @@ class Lookout:
         self._pulses: dict[str, Shared[Pulse]] = {}
         self._seen: dict[str, int] = {}  # txid -> block of its last receipt: a guess that saves a round trip
 
-    async def look(self, slot: Slot, versions: Sequence[Version]) -> Facts:
+    async def look(self, slot: Slot, versions: Sequence[Version], suspect: str = "") -> Facts:
         """See `domain.ports.Chain.observe`. Raises Unavailable when no node answers."""
         at = datetime.now(UTC)
         pulse = await self._pulse(slot.wallet)
@@ -74,10 +87,11 @@ class Lookout:
         views = await self._views(pulse, slot, versions)
         if None in views:
             used = complete = False
-        sightings = tuple(self._sighting(version.txid, [v for v in views if v], final_block) for version in versions)
+        said = [view for view in views if view]
+        sightings = tuple(self._sighting(version.txid, said, final_block) for version in versions)
         consumer = None
-        if used and not any(sighting.inclusion for sighting in sightings):
-            consumer = await self._consumer(slot, final_block)
+        if used and not any(view.claims for view in said):
+            consumer = await self._consumer(slot, final_block, suspect)
         return Facts(pulse.head, final_block, used, consumer, sightings, at, complete)
 
     def _by_tag(self, slot: Slot) -> bool:
@@ -133,7 +147,7 @@ class Lookout:
         claimed = {claim.block for view in views if view for claim in view.claims.values()}
         if missing := sorted(claimed - guesses):
             second = await self._nodes.ask_all(*_headers(missing))
-            views = [_with_hashes(view, answers, missing) for view, answers in zip(views, second, strict=True)]
+            views = [_with_blocks(view, answers, missing, txids) for view, answers in zip(views, second, strict=True)]
         return views
 
     def _sighting(self, txid: str, views: Sequence[View], final_block: int) -> Sighting:
@@ -141,7 +155,8 @@ class Lookout:
         inclusion = next(iter(claims)) if len(claims) == 1 else None
         if inclusion is not None:
             self._remember(txid, inclusion.block)
-            if not _canonical(inclusion, [view.hashes.get(inclusion.block) for view in views], final_block):
+            deep = inclusion.block <= final_block
+            if not _canonical(inclusion, views, deep) or (deep and not _confirmed(txid, inclusion, views)):
                 inclusion = None
         return Sighting(txid, known=bool(claims) or any(txid in view.known for view in views), inclusion=inclusion)
 
@@ -150,46 +165,104 @@ class Lookout:
             self._seen.clear()
         self._seen[txid] = block
 
-    async def _consumer(self, slot: Slot, final_block: int) -> str | None:
-        """The very transaction that used the nonce at or below `final_block`, read from its block; None while no node
-        can prove one (old states pruned, or a node that contradicts itself).
+    async def _consumer(self, slot: Slot, final_block: int, suspect: str) -> str | None:
+        """The very transaction that used the nonce at or below `final_block`: every node shows it in the same block.
+        None while that is unproven (old states pruned everywhere and nobody suspected, or nodes that contradict each
+        other or themselves).
         """
-        nonce = int(slot.scarce)
-        try:
-            low, high, stride = final_block - 1, final_block, 1
-            while low >= 0 and await self._count(slot.wallet, low) > nonce:
-                low, high, stride = low - stride, low, stride * 2
-            low = max(low, -1)  # at `low` the nonce was free (or nothing was there yet), at `high` it is used
-            while high - low > 1:
-                middle = (low + high) // 2
-                if await self._count(slot.wallet, middle) > nonce:
-                    high = middle
-                else:
-                    low = middle
-            [block] = await self._nodes.ask(Call("eth_getBlockByNumber", (hex(high), True)))
-            if block is None or isinstance(block, NodeSaysNo):
-                return None
-            return next(
-                (
-                    str(tx["hash"])
-                    for tx in block["transactions"]
-                    if str(tx["from"]).lower() == slot.wallet.lower() and number(tx["nonce"]) == nonce
-                ),
-                None,
-            )
-        except (Unavailable, KeyError, TypeError, ValueError):
-            return None
+        tried = set()
+        async for height in self._proposed(slot, final_block, suspect):
+            if height in tried:
+                continue
+            tried.add(height)
+            said = await self._nodes.ask_all(Call("eth_getBlockByNumber", (hex(height), True)))
+            users = {_user(answers, slot) for answers in said}
+            if len(users) == 1 and (user := users.pop()) is not None:
+                return user[1]
+        return None
 
-    async def _count(self, wallet: str, block: int) -> int:
-        [answer] = await self._nodes.ask(Call("eth_getTransactionCount", (wallet, hex(block))))
-        return number(answer)
+    async def _proposed(self, slot: Slot, final_block: int, suspect: str) -> AsyncIterator[int]:
+        """Final blocks that may hold the slot's consumer: where any node has the suspect, which takes no old state, and
+        where any node says that the nonce was used. Any of them may say where to look; all of them say what is there.
+        """
+        if suspect:
+            for answers in await self._nodes.ask_all(Call("eth_getTransactionByHash", (suspect,))):
+                height = _height(answers)
+                if height is not None and height <= final_block:
+                    yield height
+        for node in self._nodes.each:
+            used_at = await _used_at(node, slot, final_block)
+            if used_at is not None:
+                yield used_at
 
 
-def _canonical(inclusion: Inclusion, hashes: Sequence[str | None], final_block: int) -> bool:
-    """Whether no node has another block at that height; at final depth none may be without it either."""
-    if inclusion.block_hash not in hashes or any(h not in (None, inclusion.block_hash) for h in hashes):
-        return False
-    return inclusion.block > final_block or None not in hashes
+async def _used_at(node: Speaker[Call], slot: Slot, final_block: int) -> int | None:
+    """The block, at most `final_block`, in which the nonce was used by one node's word; None when it does not say."""
+    nonce = int(slot.scarce)
+    try:
+        low, high, stride = final_block - 1, final_block, 1
+        while low >= 0 and await _count(node, slot.wallet, low) > nonce:
+            low, high, stride = low - stride, low, stride * 2
+        low = max(low, -1)  # at `low` the nonce was free (or nothing was there yet), at `high` it is used
+        while high - low > 1:
+            middle = (low + high) // 2
+            if await _count(node, slot.wallet, middle) > nonce:
+                high = middle
+            else:
+                low = middle
+        return high
+    except (NodeSilent, TypeError, ValueError):
+        return None
+
+
+async def _count(node: Speaker[Call], wallet: str, block: int) -> int:
+    answers = await ask_one(node, [Call("eth_getTransactionCount", (wallet, hex(block)))])
+    if isinstance(answers, NodeSilent):
+        raise answers
+    return number(answers[0])
+
+
+def _height(answers: list[Answer] | NodeSilent) -> int | None:
+    """The block that a transaction is in by one node's word."""
+    if isinstance(answers, NodeSilent):
+        return None
+    try:
+        return number(answers[0]["blockNumber"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _user(answers: list[Answer] | NodeSilent, slot: Slot) -> tuple[str, str] | None:
+    """(block hash, txid) of the transaction that used the nonce, if a node's block holds it."""
+    if isinstance(answers, NodeSilent):
+        return None
+    [block] = answers
+    try:
+        return next(
+            (
+                (str(block["hash"]).lower(), str(tx["hash"]).lower())
+                for tx in block["transactions"]
+                if str(tx["from"]).lower() == slot.wallet.lower() and number(tx["nonce"]) == int(slot.scarce)
+            ),
+            None,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _canonical(inclusion: Inclusion, views: Sequence[View], deep: bool) -> bool:
+    """Whether no node has another block at that height; at final depth (`deep`) none may be without it either."""
+    blocks = [view.blocks.get(inclusion.block) for view in views]
+    hashes = {block.hash for block in blocks if block is not None}
+    return hashes == {inclusion.block_hash} and not (deep and None in blocks)
+
+
+def _confirmed(txid: str, inclusion: Inclusion, views: Sequence[View]) -> bool:
+    """Whether every node stands by the inclusion: by the same receipt, or by its block, which holds the version."""
+    if all(view.claims.get(txid) == inclusion for view in views):
+        return True
+    blocks = [view.blocks.get(inclusion.block) for view in views]
+    return all(block is not None and txid in block.holds for block in blocks)
 
 
 def _headers(heights: Sequence[int]) -> list[Call]:
@@ -207,25 +280,32 @@ def _view(
     try:
         claims = {txid: read_inclusion(receipt, effects[txid]) for txid, receipt in receipts if receipt is not None}
         known = frozenset(txid for txid, transaction in transactions if transaction is not None)
-        return View(claims, known, _hashes(answers[2 * count :], heights))
+        return View(claims, known, _blocks(answers[2 * count :], heights, txids))
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _with_hashes(view: View | None, answers: list[Answer] | NodeSilent, heights: Sequence[int]) -> View | None:
+def _with_blocks(
+    view: View | None, answers: list[Answer] | NodeSilent, heights: Sequence[int], txids: Collection[str]
+) -> View | None:
     if view is None or isinstance(answers, NodeSilent):
         return None
     try:
-        return View(view.claims, view.known, {**view.hashes, **_hashes(answers, heights)})
+        return View(view.claims, view.known, {**view.blocks, **_blocks(answers, heights, txids)})
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _hashes(blocks: Sequence[Answer], heights: Sequence[int]) -> dict[int, str | None]:
+def _blocks(blocks: Sequence[Answer], heights: Sequence[int], txids: Collection[str]) -> dict[int, Block | None]:
     return {
-        height: None if block is None else str(block["hash"]).lower()
+        height: None if block is None else Block(str(block["hash"]).lower(), _ours_in(block, txids))
         for height, block in zip(heights, blocks, strict=True)
     }
+
+
+def _ours_in(block: Mapping[str, Answer], txids: Collection[str]) -> frozenset[str]:
+    """A block that lists nothing confirms nothing."""
+    return frozenset(txids).intersection(str(txid).lower() for txid in block.get("transactions") or ())
 
 
 def _column(rows: Sequence[list[int] | None], at: int) -> list[int | None]:

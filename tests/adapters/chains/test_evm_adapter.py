@@ -11,9 +11,11 @@ from eth_abi.abi import encode
 from adapters.wiring import open_chain
 from domain.errors import Refused, Unavailable
 from domain.money import Amount
+from domain.payout import consumption, inclusion
 from domain.ports import Chain
 from tests.adapters.chains.scripted import CHAIN_ID, Said, ScriptedNode, serving
-from tests.adapters.chains.worlds import ASSETS, COIN, GWEI, NETWORK, TOKEN, new_slot
+from tests.adapters.chains.worlds import ASSETS, COIN, GWEI, NETWORK, TOKEN, K, evm_world, new_slot
+from tests.ops.chain import LocalChain
 
 WALLET = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PAYMENTS = new_slot(WALLET, 7).payments
@@ -106,3 +108,37 @@ async def test_a_node_that_is_down_keeps_nobody_from_starting() -> None:
         assert chain.check_address(WALLET, COIN) == WALLET
         with pytest.raises(Unavailable):
             await chain.head()
+
+
+# ---------------------------------------------------------------- real nodes of which one is unlike the other
+async def test_a_payment_whose_receipt_one_real_node_hides_is_proven_by_its_block(local_chain: LocalChain) -> None:
+    async with evm_world(local_chain) as world, two_doors(local_chain) as chain:
+        slot = world.slot((await chain.next_scarce(world.wallet))[0])
+        version = world.sign(await chain.draft(slot, await chain.quote(slot.payments, world.wallet)), 1)
+        await chain.broadcast(version)
+        await world.mine(K)
+        await world.hide_receipts(True)
+        facts = await chain.observe(slot, [version])
+    seen = inclusion(facts)
+    assert facts.used
+    assert facts.consumer is None
+    assert seen is not None
+    assert seen[1].delivered
+    assert seen[1].block <= facts.final_block
+
+
+async def test_a_stranger_that_all_real_nodes_show_is_named(local_chain: LocalChain) -> None:
+    async with evm_world(local_chain) as world, two_doors(local_chain) as chain:
+        slot = world.slot((await chain.next_scarce(world.wallet))[0])
+        version = world.sign(await chain.draft(slot, await chain.quote(slot.payments, world.wallet)), 1)
+        stranger = await world.stranger_spends(slot)
+        await world.mine(K - 1)
+        facts = await chain.observe(slot, [version])
+    assert consumption([version], facts, stranger) == "PROVEN"
+
+
+@asynccontextmanager
+async def two_doors(local: LocalChain) -> AsyncIterator[Chain]:
+    """The same blocks by two nodes: behind the proxy with its faults, and anvil itself."""
+    async with open_chain(NETWORK, ASSETS, [local.url, f"http://127.0.0.1:{local.port - 1}"]) as chain:
+        yield chain

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from adapters.chains.evm.receipts import TRANSFER_TOPIC
 from adapters.chains.evm.rpc import open_nodes
 from adapters.chains.nodes import Shared
 from domain.errors import Unavailable
-from domain.payout import Facts, Fee, Inclusion, Sighting, Slot, Version
+from domain.payout import Act, Facts, Fee, Inclusion, Sighting, Slot, Step, Version, consumption, decide
 from tests.adapters.chains.scripted import CHAIN_ID, Said, ScriptedNode, serving
 from tests.adapters.chains.worlds import ASSETS, COIN, NETWORK, TOKEN, K, new_slot
 
@@ -58,23 +58,28 @@ def topic(address: str) -> str:
     return "0x" + address.lower().removeprefix("0x").rjust(64, "0")
 
 
-def node(head: int = HEAD, used_from: int = BLOCK, told: Any = None, fork: str = "aa") -> ScriptedNode:
-    """A node at `head`, for which the nonce is used from block `used_from` on and TXID has the receipt `told`."""
+def node(
+    head: int = HEAD, used_from: int = BLOCK, told: Any = None, fork: str = "aa", user: str = TXID
+) -> ScriptedNode:
+    """A node at `head`, for which `user` uses the nonce in block `used_from`, and TXID has the receipt `told`."""
 
     def count(_: str, block: str) -> str:
         at = head if block == "latest" else int(block, 16)
         return hex(NONCE + (at >= used_from))
 
-    def header(number: str, _: bool) -> dict[str, Any] | None:
+    def block(number: str, full: bool) -> dict[str, Any] | None:
         height = head - 10 if number == "finalized" else int(number, 16)
-        return {"number": hex(height), "hash": block_hash(height, fork)} if height <= head else None
+        inside = [{"hash": user, "from": WALLET.lower(), "nonce": hex(NONCE)}] if height == used_from else []
+        listed = inside if full else [tx["hash"] for tx in inside]
+        about = {"number": hex(height), "hash": block_hash(height, fork), "transactions": listed}
+        return about if height <= head else None
 
     return ScriptedNode(
         eth_blockNumber=hex(head),
         eth_getTransactionCount=count,
         eth_getTransactionReceipt=lambda txid: told if txid == TXID else None,
         eth_getTransactionByHash=lambda txid: {"hash": txid} if txid == TXID and told else None,
-        eth_getBlockByNumber=header,
+        eth_getBlockByNumber=block,
     )
 
 
@@ -95,6 +100,14 @@ async def look(*nodes: ScriptedNode, network: Any = NETWORK, slot: Slot = SLOT) 
 
 def seen(facts: Facts) -> Inclusion | None:
     return facts.sightings[0].inclusion
+
+
+def step(facts: Facts) -> Step:
+    patience = timedelta(minutes=1)
+    return decide(SLOT, [VERSION], facts, offer=None, next_fee=None, bump_after=patience, now=facts.at)
+
+
+either_order = pytest.mark.parametrize("turn", [1, -1], ids=["liar last", "liar first"])
 
 
 # ---------------------------------------------------------------- agreement
@@ -306,7 +319,122 @@ async def test_pruned_states_prove_nothing() -> None:
     assert facts.consumer is None
 
 
+# ---------------------------------------------------------------- one node lies
+@either_order
+async def test_one_node_with_another_block_and_a_made_up_consumer_makes_no_stranger_of_our_payment(turn: int) -> None:
+    facts = await look(*(good(), node(fork="bb", user=OTHER))[::turn])
+    assert facts.used
+    assert facts.consumer is None
+    assert consumption([VERSION], facts, OTHER) == "CONSUMPTION_UNPROVEN"
+    assert step(facts).act is Act.WAIT
+
+
+@either_order
+@pytest.mark.parametrize("fork", ["aa", "bb"], ids=["in the true block", "in another block"])
+async def test_while_our_receipt_is_hidden_one_node_alone_names_no_consumer(turn: int, fork: str) -> None:
+    facts = await look(*(node(), node(fork=fork, user=OTHER))[::turn])
+    assert facts.used
+    assert facts.consumer is None
+    assert step(facts).act is Act.WAIT
+
+
+async def test_the_same_stranger_in_two_different_blocks_is_named_by_nobody() -> None:
+    facts = await look(node(user=OTHER), node(fork="bb", user=OTHER))
+    assert facts.used
+    assert facts.consumer is None
+
+
+async def test_a_receipt_of_ours_in_whatever_block_keeps_a_consumer_unnamed() -> None:
+    stale = node(told=receipt(blockHash=block_hash(BLOCK, "dead")), user=OTHER)
+    facts = await look(node(user=OTHER), stale)
+    assert facts.used
+    assert facts.consumer is None
+    assert consumption([VERSION], facts, OTHER) == "CONSUMPTION_UNPROVEN"
+
+
+@either_order
+async def test_a_receipt_that_one_node_made_up_settles_nothing(turn: int) -> None:
+    liar = node(told=receipt(), user=TXID)
+    nodes = (node(user=OTHER), liar)[::turn]
+    async with lookout(*nodes) as out:
+        facts = await out.look(SLOT, [VERSION])
+        assert facts.used
+        assert (seen(facts), facts.consumer) == (None, None)
+        assert step(facts).act is Act.WAIT
+
+        liar.answers |= node(user=OTHER).answers
+        truth = await out.look(SLOT, [VERSION])
+    assert truth.consumer == OTHER
+    assert consumption([VERSION], truth, OTHER) == "PROVEN"
+
+
+@either_order
+async def test_a_receipt_that_only_one_node_stands_by_is_final_once_the_other_tells_the_truth(turn: int) -> None:
+    liar = node(user=OTHER)
+    nodes = (good(), liar)[::turn]
+    async with lookout(*nodes) as out:
+        facts = await out.look(SLOT, [VERSION])
+        assert facts.used
+        assert facts.sightings[0].known
+        assert step(facts).act is Act.WAIT
+
+        liar.answers |= good().answers
+        final = step(await out.look(SLOT, [VERSION])).final
+    assert final is not None
+    assert final.paid
+
+
+@either_order
+async def test_a_stranger_is_named_by_all_even_if_only_one_still_has_the_old_states(turn: int) -> None:
+    pruned = node(user=OTHER, used_from=50)
+    count = pruned.answers["eth_getTransactionCount"]
+    pruned.answers["eth_getTransactionCount"] = lambda wallet, at: (
+        count(wallet, at) if at in ("latest", hex(FINAL)) else Said(-32000, "missing trie node")
+    )
+    facts = await look(*(node(user=OTHER, used_from=50), pruned)[::turn])
+    assert facts.consumer == OTHER
+
+
+def forgetful(user: str = OTHER) -> ScriptedNode:
+    """A node that keeps no state but those of its last blocks."""
+    one = node(user=user, used_from=50)
+    count = one.answers["eth_getTransactionCount"]
+    one.answers["eth_getTransactionCount"] = lambda wallet, at: (
+        count(wallet, at) if at in ("latest", hex(FINAL)) else Said(-32000, "missing trie node")
+    )
+    one.answers["eth_getTransactionByHash"] = lambda txid: (
+        {"hash": txid, "blockNumber": hex(50)} if txid == user else None
+    )
+    return one
+
+
+async def test_a_consumer_of_long_ago_is_proven_without_old_states_once_somebody_is_suspected() -> None:
+    async with lookout(forgetful(), forgetful()) as out:
+        assert (await out.look(SLOT, [VERSION])).consumer is None
+        assert (await out.look(SLOT, [VERSION], OTHER)).consumer == OTHER
+
+
+async def test_a_suspicion_is_no_proof() -> None:
+    async with lookout(forgetful(), forgetful(user="0x" + "44" * 32)) as out:
+        assert (await out.look(SLOT, [VERSION], OTHER)).consumer is None
+    young = forgetful()
+    young.answers["eth_getTransactionByHash"] = lambda txid: {"hash": txid, "blockNumber": hex(HEAD)}
+    async with lookout(young, young) as out:
+        assert (await out.look(SLOT, [VERSION], OTHER)).consumer is None, "its block is not final"
+        assert (await out.look(SLOT, [VERSION], "0x" + "55" * 32)).consumer is None
+
+
 # ---------------------------------------------------------------- cost
+async def test_only_one_node_is_asked_where_the_consumer_is_and_each_what_is_there() -> None:
+    nodes = (node(used_from=60, user=OTHER), node(used_from=60, user=OTHER))
+    await look(*nodes)
+    asked = [[call for calls in one.asked for call in calls] for one in nodes]
+    assert [calls.count(("eth_getBlockByNumber", [hex(60), True])) for calls in asked] == [1, 1]
+    counted = [[method for method, _ in calls].count("eth_getTransactionCount") for calls in asked]
+    assert counted[0] > 2
+    assert counted[1] == 2
+
+
 async def test_a_pending_look_takes_two_round_trips_and_one_at_a_known_block_three() -> None:
     pending, included = node(used_from=HEAD + 1), good()
     await look(pending)
