@@ -20,7 +20,7 @@ from domain.asset import Asset
 from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, StrongroomError, Unavailable, Uncertain
 from domain.hot_wallet import batches, fewer, smallest_first
-from domain.payout import Fee, Item, Payment, Slot, foreign_use
+from domain.payout import Draft, Fee, Item, Payment, Slot, foreign_use
 from domain.ports import Books, Chain, OpenSlot, PayoutItem, WalletView
 
 SERVE_MIN = 10
@@ -53,7 +53,9 @@ class ServeOrder:
 
 @dataclass(frozen=True, slots=True)
 class ServeNote:
-    """What a term of serving came to. `waiting` counts the payouts that stayed queued, by reason code."""
+    """What a term of serving came to. `waiting` counts the payouts that stayed queued, by reason code. `halted`: why no
+    other term is to begin until people resume the wallet; None while an open slot of a halted one has no story yet.
+    """
 
     planned: int
     in_flight: int
@@ -83,7 +85,9 @@ class HotWalletActivities:
 
     @activity.defn
     async def serve(self, order: ServeOrder) -> ServeNote:
-        """Serves until its term is over, the worker leaves or the wallet is halted; waits for a part that is down."""
+        """Serves until its term is over, the worker leaves or the wallet is halted and every open slot of it has its
+        story; waits for a part that is down.
+        """
         desk = _Desk(self._books, self._views, self._chain, self._stories, self._assets, self._clock, order.wallet)
         until = self._clock() + timedelta(minutes=SERVE_MIN)
         async with Pulse() as pulse:
@@ -93,7 +97,7 @@ class HotWalletActivities:
                         async for _ in wake_ups:
                             await desk.round()
                             pulse.say(**desk.says())
-                            if desk.halted or self._clock() >= until or activity.is_worker_shutdown():
+                            if desk.at_rest or self._clock() >= until or activity.is_worker_shutdown():
                                 return desk.note()
                 except (Unavailable, Uncertain) as outage:
                     desk.doubt()
@@ -138,17 +142,25 @@ class _Desk:
         self._view: WalletView | None = None
         self._look_at = self._sweep_at = clock()
         self._planned = 0
+        self._untold = 0
         self.halted: str | None = None
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing left to do here until people resume the wallet."""
+        return self.halted is not None and not self._untold
+
     async def round(self) -> None:
-        """One turn: look whether the wallet is ours alone, start what is open, plan what is queued."""
+        """One turn: look whether the wallet is ours alone, start what is open, plan what is queued. A halted wallet
+        plans nothing; what was bound before is signed, watched and settled all the same, or it would stop what is
+        behind it.
+        """
         if self._clock() >= self._look_at:
             await self._look()
-        if self.halted:
-            return
         if self._clock() >= self._sweep_at:
             await self._sweep()
-        await self._plan()
+        if self.halted is None:
+            await self._plan()
 
     def doubt(self) -> None:
         """Something broke off: a slot may have been planned whose story nobody started."""
@@ -161,13 +173,15 @@ class _Desk:
         planned or a version stored in between never looks like a stranger's.
         """
         latest, pending = await self._chain.next_scarce(self._wallet)
-        self._view = await self._standing()
+        self._view, before = await self._standing(), self.halted
         self.halted = self._view.halted
         if not self.halted and (evidence := foreign_use(self._view.next_scarce, latest, pending)):
             await self._books.halt_wallet(self._network.id, self._wallet, evidence, self._clock())
             self._alarm(evidence)
         if not self.halted:
             await self._compare(self._view)
+        if self.halted and not before:
+            self._sweep_at = self._clock()
         self._look_at = self._clock() + timedelta(seconds=LOOK_S)
         self._measure(self._view)
 
@@ -214,6 +228,7 @@ class _Desk:
         believed_from = now - timedelta(seconds=LOOK_FOR_STORY_S)
         still = {open_slot.slot.id for open_slot in opened}
         self._believed = {id: at for id, at in self._believed.items() if id in still and at > believed_from}
+        self._untold = sum(id not in self._believed for id in still)
         for open_slot in opened:
             if open_slot.slot.id in self._believed:
                 continue
@@ -221,6 +236,7 @@ class _Desk:
                 order = await self._resumed(open_slot)
                 passing(CrashPoint.PAYOUT_RESUMED)
                 await self._begin(order, planned_before=True)
+                self._untold -= 1
             except Refused as why:
                 self._waits(open_slot.slot.id, why)
 
@@ -229,18 +245,31 @@ class _Desk:
         self._believed[order.slot.id] = self._clock()
 
     async def _resumed(self, open_slot: OpenSlot) -> PayoutOrder:
-        """The order of a slot that was planned before: at the fee last signed, else at today's. Raises Refused while
-        it cannot be drafted.
-        """
-        slot, versions = open_slot.slot, open_slot.versions
+        """The order of a slot that was planned before. Raises Refused while it cannot be drafted."""
         try:
-            fee = versions[-1].fee if versions else await self._fee_today(slot)
-            draft = await self._chain.draft(slot, fee)
+            draft = await self._drafted(open_slot)
         except Unavailable as why:
             if why.code not in _SLOT_WAITS:
                 raise
             raise Refused(why.code, why.message) from why
-        return PayoutOrder(slot, draft, tuple(_shown(item) for item in open_slot.items), open_slot.void)
+        items = tuple(_shown(item) for item in open_slot.items)
+        return PayoutOrder(open_slot.slot, draft, items, open_slot.void)
+
+    async def _drafted(self, open_slot: OpenSlot) -> Draft:
+        """What its story begins with: the bytes at the fee last signed, else at today's. One that people want void
+        needs no bytes that pay, which may be what cannot be had: the story voids it before it signs anything else.
+        """
+        slot, void = open_slot.slot, open_slot.void is not None
+        if not open_slot.versions:
+            if void:
+                return await self._chain.void(slot, None)
+            return await self._chain.draft(slot, await self._fee_today(slot))
+        try:
+            return await self._chain.draft(slot, open_slot.versions[-1].fee)
+        except Refused:
+            if not void:
+                raise
+            return await self._chain.void(slot, None)
 
     async def _fee_today(self, slot: Slot) -> Fee:
         """Where the slot has its coins, only the price is asked for: a quote would choose other coins, which the wallet
@@ -254,16 +283,20 @@ class _Desk:
         now = self._clock()
         self._waiting = {key: wait for key, wait in self._waiting.items() if wait.forget_at > now}
         begun: list[asyncio.Task[None]] = []
+        tried: list[str] = []
         try:
             for batch in await self._closed(now):
                 if activity.is_worker_shutdown():
                     break  # what is begun is finished, nothing is begun anew
+                tried += map(_key, batch)
                 try:
                     order = await self._planned_slot(batch)
                 except _Full:
                     break
                 if order is not None:
                     begun.append(asyncio.create_task(self._begin(order)))
+            if rested := [key for key in tried if key in self._waiting]:
+                await self._books.put_off(rested, now)
         finally:
             await self._begun(begun)
 
@@ -280,45 +313,50 @@ class _Desk:
         return sorted(closed, key=lambda batch: place[_key(batch[0])])
 
     async def _planned_slot(self, batch: Sequence[PayoutItem]) -> PayoutOrder | None:
-        """One slot for as many payouts of the batch as can be paid now, if any; why the others wait is noted. Raises
-        _Full.
+        """One slot for as many payouts of the batch as can be paid now, if any; why the others wait is noted. Nothing
+        is bound but what was quoted as it is: a slot without a draft would have no story. Raises _Full.
         """
-        items = tuple(batch)
+        items, taken = tuple(batch), 0
         while items:
             try:
                 fee = await self._chain.quote(_payments(items), self._wallet)
                 passing(CrashPoint.PAYOUT_QUOTED)
+                if (within := self._within_their_caps(items, fee)) != items:
+                    items = within
+                    continue
                 slot = await self._bound(items, fee)
             except (Refused, Unavailable) as why:
-                items = await self._without_hindrance(items, why)
+                taken += why.code == "COIN_TAKEN"
+                if why.code != "COIN_TAKEN" or taken > COIN_TRIES_MAX:
+                    items = await self._without_hindrance(items, why)
             else:
                 return await self._ordered(slot, fee, items)
         return None
 
-    async def _bound(self, items: Sequence[PayoutItem], fee: Fee) -> Slot:
-        """The slot of these payouts, less those that were cancelled meanwhile. Raises Refused or Unavailable
-        WALLET_SHORT with the reason why they wait, or _Full.
+    def _within_their_caps(self, items: tuple[PayoutItem, ...], fee: Fee) -> tuple[PayoutItem, ...]:
+        """Those that were approved with a cap which allows this fee, whatever the network's cap is by now. The others
+        wait for a lower price.
         """
-        taken = 0
-        while True:
-            inputs = await self._chain.fund(_payments(items), self._wallet, fee)
-            passing(CrashPoint.COINS_CHOSEN)
-            slot = await self._books.plan_slot(self._network, self._wallet, items, self._clock(), inputs)
-            if isinstance(slot, Slot):
-                passing(CrashPoint.SLOT_PLANNED)
-                return slot
-            if slot.code in _WALLET_IS_FULL:
-                self._look_at = self._clock()
-                raise _Full
-            why = Refused(slot.code, slot.detail or "The payout stays queued.")
-            left = [item for item in items if _key(item) != slot.detail]
-            if slot.code == "NOT_QUEUED" and 0 < len(left) < len(items):
-                self._waits(slot.detail, why)
-                items = left
-            elif slot.code == "COIN_TAKEN" and taken < COIN_TRIES_MAX:
-                taken += 1
-            else:
-                raise why
+        dear = [item for item in items if fee.most > int(item.intent.fee_cap)]
+        for item in dear:
+            why = f"It was approved with a cap of {item.intent.fee_cap}, and the network costs {fee.most} now."
+            self._waits(_key(item), Refused("FEE_ABOVE_CAP", why))
+        return tuple(item for item in items if item not in dear)
+
+    async def _bound(self, items: Sequence[PayoutItem], fee: Fee) -> Slot:
+        """The slot of these payouts. Raises Refused or Unavailable WALLET_SHORT with the reason why it cannot be now
+        (`at_fault` names whom or what it lies with), or _Full.
+        """
+        inputs = await self._chain.fund(_payments(items), self._wallet, fee)
+        passing(CrashPoint.COINS_CHOSEN)
+        slot = await self._books.plan_slot(self._network, self._wallet, items, self._clock(), inputs)
+        if isinstance(slot, Slot):
+            passing(CrashPoint.SLOT_PLANNED)
+            return slot
+        if slot.code in _WALLET_IS_FULL:
+            self._look_at = self._clock()
+            raise _Full
+        raise Refused(slot.code, slot.detail or "The payout stays queued.", at_fault=slot.detail)
 
     async def _without_hindrance(
         self, items: tuple[PayoutItem, ...], why: Refused | Unavailable
@@ -331,6 +369,9 @@ class _Desk:
             left = await self._affordable(items)
         elif why.code in _WALLET_IS_SHORT:
             left = fewer(items)
+        elif why.code == "NOT_QUEUED":  # cancelled meanwhile: what is left is smaller, and costs something else
+            others = tuple(item for item in items if _key(item) != why.facts.get("at_fault"))
+            left = others if others != items else ()
         elif isinstance(why, Unavailable):
             raise why
         elif len(items) > 1 and why.code not in _NO_PAYMENTS_FAULT:
@@ -422,7 +463,8 @@ class _Desk:
     def note(self) -> ServeNote:
         view = self._view
         balances = {asset: self._coins(asset, units) for asset, units in view.balances.items()} if view else {}
-        return ServeNote(self._planned, view.open_slots if view else 0, balances, self._reasons(), self.halted)
+        halted = self.halted if self.at_rest else None
+        return ServeNote(self._planned, view.open_slots if view else 0, balances, self._reasons(), halted)
 
     def _reasons(self) -> dict[str, int]:
         return dict(Counter(wait.code for wait in self._waiting.values()))

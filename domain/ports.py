@@ -331,7 +331,15 @@ class Books(Protocol):
         the race with `plan_slot` has one winner."""
         ...
 
-    async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]: ...
+    async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]:
+        """The next payouts of the network, no more than is quick: those tried longest ago first, and of equals those
+        queued first.
+        """
+        ...
+
+    async def put_off(self, withdrawal_ids: Sequence[str], now: datetime) -> None:
+        """These were tried and cannot be paid now: those still queued go behind all that were not tried since."""
+        ...
 
     async def plan_slot(
         self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime, inputs: Sequence[Coin] = ()

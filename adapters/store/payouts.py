@@ -34,8 +34,14 @@ QUEUED_MAX = 500
 
 _QUEUED = f"""
 SELECT {ITEM} FROM payout p JOIN withdrawal w ON w.id = p.withdrawal_id JOIN verdict v ON v.withdrawal_id = w.id
-WHERE p.network = $1 AND p.state = 'QUEUED' ORDER BY p.tried_at, p.withdrawal_id LIMIT $2
+WHERE p.network = $1 AND p.state = 'QUEUED' ORDER BY p.tried_at, p.queued_at, p.withdrawal_id LIMIT $2
 """  # noqa: S608 - columns of ours
+# One that somebody holds is being planned or given back: it needs no place in the queue.
+_PUT_OFF = """
+UPDATE payout SET tried_at = $2 WHERE withdrawal_id IN (
+    SELECT withdrawal_id FROM payout WHERE withdrawal_id = ANY($1) AND state = 'QUEUED' FOR NO KEY UPDATE SKIP LOCKED
+)
+"""
 _ITEMS_OF = f"""
 SELECT {ITEM}, s.slot_id FROM slot_payment s JOIN withdrawal w ON w.id = s.withdrawal_id
 JOIN verdict v ON v.withdrawal_id = w.id JOIN payout p ON p.withdrawal_id = w.id
@@ -72,14 +78,18 @@ FROM unnest($11::text[], $12::text[], $13::text[], $14::text[])
 
 
 class Payouts(Desk):
-    """`queued`, `plan_slot`, `open_slots` and `versions`."""
+    """`queued`, `put_off`, `plan_slot`, `open_slots` and `versions`."""
 
     async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]:
-        """The next payouts of the network, those that were tried longest ago first, so that a large one the wallet
-        cannot afford now does not stop the rest.
+        """The next payouts of the network, those that were tried longest ago first, so that however many cannot be paid
+        now, they do not stop the rest; of equals those that were queued first.
         """
         rows = await self._database.fetch("queued", _QUEUED, network, max(0, min(limit, QUEUED_MAX)))
         return [item_of(row) for row in rows]
+
+    async def put_off(self, withdrawal_ids: Sequence[str], now: datetime) -> None:
+        """In one statement, which waits for nobody: those still queued go behind all that were not tried since."""
+        await self._database.write("put_off", _PUT_OFF, list(withdrawal_ids), now)
 
     async def plan_slot(
         self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime, inputs: Sequence[Coin] = ()

@@ -1,7 +1,8 @@
 """What serving a wallet promises by itself."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,15 @@ from temporalio.testing import ActivityEnvironment
 import activities.hot_wallet
 from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
 from domain.errors import Unavailable, Uncertain
+from domain.payout import Slot
+from domain.ports import OpenSlot
 from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.activities.conftest import PATIENCE_S, Clock, Recorder
 from tests.activities.test_chain import planned, real_time
-from tests.fakes.chain import signed
-from tests.workflows.world import ETHEREUM, USDT, World
+from tests.fakes import books as fakes
+from tests.fakes.chain import Tx, signed
+from tests.workflows.world import ETHER, ETHEREUM, USDT, World
 
 
 def serve(
@@ -33,8 +37,8 @@ async def ended(running: "asyncio.Task[ServeNote]", inside: ActivityEnvironment)
     return await asyncio.wait_for(running, PATIENCE_S)
 
 
-async def queued(world: World, coins: str = "25") -> str:
-    id = await world.ask(coins)
+async def queued(world: World, coins: str = "25", *, asset: str = USDT) -> str:
+    id = await world.ask(coins, asset=asset)
     await world.books.judge(id, datetime.now(UTC))
     return id
 
@@ -120,6 +124,118 @@ async def test_what_cannot_be_paid_now_is_counted_by_its_reason(
     note = await ended(running, inside)
     assert note.waiting == {"PAYMENT_REVERTS": 2}
     assert not stories.begun
+
+
+async def test_one_approved_with_a_lower_cap_than_today_s_price_takes_no_number_and_is_paid_when_that_falls(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    """People raised the network's cap while it waited; what it was approved with stays as it is."""
+    id, other = await queued(world), await queued(world)
+    approve_with(world, id, FEE_CAP_BEFORE)
+    world.model.base_fee = SPIKE
+    running = serve(world, stories, inside)
+    await world.until(lambda: bool(stories.begun), "the other one begun")
+    await world.again("queued")
+    assert world.stage(id) is Stage.QUEUED
+    assert [order.items[0].intent.withdrawal_id for order in stories.begun.values()] == [other]
+    [wallet] = await world.books.wallets()
+    assert wallet.next_scarce == 1, "no number is taken that nobody could use"
+    world.model.base_fee = 10**9
+    await world.until(lambda: len(stories.begun) == 2, "the payout begun once the price fell")
+    note = await ended(running, inside)
+    assert (note.planned, note.waiting) == (2, {})
+    assert world.stage(id) is Stage.PLANNED
+
+
+async def test_payouts_that_cannot_be_paid_keep_no_other_waiting_however_many_they_are(
+    world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fakes, "QUEUED_MAX", 4)
+    world.model.broken.add(USDT)
+    for _ in range(fakes.QUEUED_MAX + 1):
+        await queued(world)
+    ether = await queued(world, "0.01", asset=ETHER)
+    running = serve(world, stories, inside)
+    await world.until(lambda: bool(stories.begun), "the other asset's payout begun")
+    rounds = world.books.calls["queued"]
+    await ended(running, inside)
+    assert world.stage(ether) is Stage.PLANNED
+    assert rounds <= 3, "it is looked at as soon as those before it were"
+
+
+# ---------------------------------------------------------------- an open slot that nobody tells of
+SPIKE, FEE_CAP_BEFORE = 10**11, 8 * 10**15  # what pays a token costs more than that then, what pays nobody does not
+
+
+def approve_with(world: World, id: str, fee_cap: int) -> None:
+    row = world.row(id)
+    assert row.intent is not None
+    row.intent = replace(row.intent, fee_cap=str(fee_cap))
+
+
+async def too_dear(world: World) -> Slot:
+    """A slot that is open although today's price is above its cap."""
+    approve_with(world, await queued(world), FEE_CAP_BEFORE)
+    slot = (await planned_slot(world)).slot
+    world.model.base_fee = SPIKE
+    return slot
+
+
+async def reverting(world: World) -> Slot:
+    """A slot that is open although its payment would be rejected now."""
+    await queued(world)
+    slot = (await planned_slot(world)).slot
+    world.model.broken.add(USDT)
+    return slot
+
+
+async def planned_slot(world: World) -> OpenSlot:
+    """What was queued first, planned by somebody who died before it could tell anybody."""
+    items = await world.books.queued(ETHEREUM, world.wallet, 1)
+    await world.books.plan_slot(world.chain.network, world.wallet, items, datetime.now(UTC))
+    [opened] = await world.books.open_slots(ETHEREUM, world.wallet)
+    return opened
+
+
+@pytest.mark.parametrize("halted", [False, True], ids=["at work", "halted"])
+@pytest.mark.parametrize("stuck", [too_dear, reverting])
+async def test_a_slot_whose_payment_cannot_be_drafted_gets_its_story_once_people_void_it(
+    stuck: Callable[[World], Awaitable[Slot]],
+    halted: bool,
+    world: World,
+    stories: Recorder,
+    inside: ActivityEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0)
+    slot = await stuck(world)
+    if halted:
+        await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", datetime.now(UTC))
+    running = serve(world, stories, inside)
+    await world.again("open_slots")
+    assert not stories.begun
+    assert not running.done(), "somebody must still be there for it"
+    void = world.endorsed(Kind.VOID, slot.id)
+    assert (await world.books.take_procedure(ETHEREUM, world.wallet, void, datetime.now(UTC))).taken
+    await world.until(lambda: bool(stories.begun), "its story begun")
+    note = await (asyncio.wait_for(running, PATIENCE_S) if halted else ended(running, inside))
+    assert note.halted == ("drill" if halted else None)
+    order = stories.begun[slot.id]
+    assert order.void == void
+    assert Tx.read(order.draft.unsigned).amount == 0, "bytes that pay nobody"
+
+
+async def test_a_halted_wallet_leaves_no_open_slot_without_a_story_and_plans_nothing(
+    world: World, stories: Recorder, inside: ActivityEnvironment
+) -> None:
+    await planned(world)
+    id = await queued(world)
+    await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", datetime.now(UTC))
+    stories.down = 1
+    note = await asyncio.wait_for(serve(world, stories, inside), PATIENCE_S)
+    assert (note.planned, note.halted) == (0, "drill")
+    assert list(stories.begun) == [f"{ETHEREUM}/{world.wallet.lower()}/0"]
+    assert world.stage(id) is Stage.QUEUED
 
 
 async def test_a_key_that_is_used_elsewhere_halts_the_wallet(

@@ -286,6 +286,45 @@ async def test_one_that_is_cancelled_while_its_batch_is_planned_is_left_out(hous
     await ended(running, house)
 
 
+async def test_what_is_left_of_a_batch_that_lost_its_largest_payment_is_quoted_anew(house: House) -> None:
+    """By itself it is too small for what the network costs now, so nothing may be bound to pay it."""
+    await house.coins(4)
+    large, *small = await house.queued("80", "5", "5", "5", "5")
+    plan, quote = house.world.books.plan_slot, house.chain.quote
+
+    async def cancels_and_plans(*given: Any) -> Any:
+        if house.world.stage(large) is Stage.QUEUED:
+            await house.world.books.return_hold(large, Stage.CANCELLED, "CLIENT", "carol", datetime.now(UTC))
+        return await plan(*given)
+
+    async def quotes(payments: Sequence[Payment], wallet: str) -> Fee:
+        if sum(int(payment.amount) for payment in payments) < 80 * 10**6:
+            raise Refused("FEE_ABOVE_CAP", "The fee is more than the share of the payments it may be.")
+        return await quote(payments, wallet)
+
+    house.world.books.plan_slot = cancels_and_plans  # type: ignore[method-assign, assignment]
+    house.chain.quote = quotes  # type: ignore[method-assign]
+    running = house.serve()
+    await house.world.until(lambda: house.world.stage(large) is Stage.CANCELLED, "the large one cancelled")
+    await house.world.again("queued")
+    note = await ended(running, house)
+    assert note.waiting == {"NOT_QUEUED": 1, "FEE_ABOVE_CAP": 4}
+    assert (note.planned, house.planned(small)) == (0, set())
+    assert not await house.world.books.open_slots(ETHEREUM, house.world.wallet)
+
+
+async def test_those_of_a_batch_that_were_approved_with_a_lower_cap_wait_and_the_others_go(house: House) -> None:
+    await house.coins(3)
+    ids = await house.queued("25", "25", "25", "25", "25")
+    row = house.world.row(ids[1])
+    assert row.intent is not None
+    row.intent = replace(row.intent, fee_cap=str(WEIGHT - 1))
+    running = house.serve()
+    [slot] = await house.begun(1)
+    assert payees(slot) == set(ids) - {ids[1]}
+    assert (await ended(running, house)).waiting == {"FEE_ABOVE_CAP": 1}
+
+
 async def test_a_slot_whose_story_did_not_begin_goes_on_with_its_own_coins(house: House) -> None:
     """The wallet has no other coins left, and a quote would look for others."""
     await house.coins(2)

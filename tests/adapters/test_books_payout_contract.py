@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.store import payouts
 from adapters.store import wallets as store
 from domain.errors import Refused
 from domain.intent import Decision, Ruling
@@ -76,6 +77,39 @@ async def test_a_payout_the_wallet_cannot_afford_does_not_stop_the_smaller_ones(
         assert isinstance(await world.plan([head]), PlanRefusal)
         head = (await world.books.queued("ethereum", WALLET, 1))[0]
     assert head.payment.withdrawal_id == small.id
+
+
+async def test_those_that_cannot_be_paid_go_behind_all_that_were_not_tried_since_however_many_they_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (payouts, fakes):
+        monkeypatch.setattr(module, "QUEUED_MAX", 3)
+    await world.fund_wallet()
+    asked = []
+    for _ in range(4):
+        asked.append((await world.queued()).id)
+        world.now = world.later(1)
+    assert await _queued(world) == asked[:3], "first come, first served, and no more than the ceiling"
+    await world.books.put_off([asked[2], asked[0], asked[1]], world.now)
+    assert await _queued(world) == [asked[3], asked[0], asked[1]], "of those tried together the first to come is first"
+    later = (await world.queued()).id
+    assert await _queued(world) == [asked[3], *asked[:2]], "whoever comes next does not pass them"
+    await world.books.put_off(asked, world.later(1))
+    assert await _queued(world) == [later, *asked[:2]]
+
+
+async def _queued(world: World) -> list[str]:
+    return [item.payment.withdrawal_id for item in await world.books.queued("ethereum", WALLET, 10)]
+
+
+async def test_what_is_put_off_is_moved_only_while_it_is_queued(world: World) -> None:
+    await world.fund_wallet()
+    asked, cancelled = await world.queued(), await world.queued()
+    slot = await world.planned(asked)
+    await world.books.return_hold(cancelled.id, Stage.CANCELLED, "CLIENT", "olga", world.now)
+    await world.books.put_off([asked.id, cancelled.id], world.later(1))
+    assert await _queued(world) == []
+    assert [one.slot for one in await world.books.open_slots("ethereum", WALLET)] == [slot]
 
 
 async def test_a_wallet_never_has_more_open_slots_than_the_network_bears(world: World) -> None:

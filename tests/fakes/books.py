@@ -50,6 +50,7 @@ from tests.fakes.coins import FakeCoins
 T = TypeVar("T")
 DAY = timedelta(hours=24)
 WAKE_S = 0.2
+QUEUED_MAX = 500
 RETURNED = frozenset({Stage.DECLINED, Stage.REJECTED, Stage.EXPIRED, Stage.CANCELLED, Stage.FAILED})
 
 
@@ -329,8 +330,16 @@ class FakeBooks:
     async def queued(self, network: str, wallet: str, limit: int) -> Sequence[PayoutItem]:
         self._enter("queued")
         waiting = [r for r in self.rows.values() if r.stage is Stage.QUEUED and r.withdrawal.network == network]
-        waiting.sort(key=lambda row: (row.tried_at or datetime.max.replace(tzinfo=UTC), row.withdrawal.id))
-        return [self._item(row) for row in waiting[:limit]]
+        never = datetime.max.replace(tzinfo=UTC)
+        waiting.sort(key=lambda row: (row.tried_at or never, row.queued_at or never, row.withdrawal.id))
+        return [self._item(row) for row in waiting[: min(limit, QUEUED_MAX)]]
+
+    async def put_off(self, withdrawal_ids: Sequence[str], now: datetime) -> None:
+        self._enter("put_off")
+        for row in map(self._row, withdrawal_ids):
+            if row.stage is Stage.QUEUED:
+                row.tried_at = now
+        self._leave("put_off", None)
 
     async def plan_slot(
         self, network: Network, wallet: str, items: Sequence[PayoutItem], now: datetime, inputs: Sequence[Coin] = ()

@@ -1,11 +1,15 @@
 """The promises of a hot wallet's story: one planner, no payment held up by another, no failure for want of coins."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
+import activities.hot_wallet
 from domain.ledger import chart
+from domain.payout import Slot
+from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.workflows.world import ETHER, ETHEREUM, USDT, World
 from workflows import attributes
@@ -90,6 +94,35 @@ async def test_a_halted_wallet_plans_nothing_and_says_why(world: World) -> None:
         assert world.halted() == "drill"
         await world.resume("drill over")
         assert (await handle.result()).stage is Stage.SETTLED
+
+
+@pytest.mark.parametrize("halted", [False, True], ids=["at work", "halted"])
+async def test_a_slot_that_was_planned_and_cannot_be_drafted_is_ended_by_a_void(
+    halted: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever planned it died, and since then its payment would be rejected: nobody has begun its story."""
+    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0.1)
+    async with world.at_work():
+        handle = await world.withdraw("25")
+        await world.stands_at(handle.id.removeprefix("withdrawal/"), Stage.QUEUED)
+        items = await world.books.queued(ETHEREUM, world.wallet, 1)
+        slot = await world.books.plan_slot(world.chain.network, world.wallet, items, datetime.now(UTC))
+        assert isinstance(slot, Slot)
+        world.model.broken.add(USDT)
+        if halted:
+            await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", datetime.now(UTC))
+        hot_wallet = await world.serve()
+        await world.again("open_slots")
+        assert not world.chain.sent
+        await world.carry_out(world.endorsed(Kind.VOID, slot.id))
+        assert (await handle.result()).reason == "VOIDED"
+        [version] = await world.books.versions(slot.id)
+        assert version.void, "no version that pays was ever signed"
+        if halted:
+            await world.until(lambda: _says(world, "HALTED"), "the halt in the details")
+            assert (await hot_wallet.query(HotWalletWorkflow.status)).halted == "drill"
+    assert world.arrived() == 0
+    world.assert_books_agree()
 
 
 async def _says(world: World, word: str) -> bool:
