@@ -267,9 +267,11 @@ class Settings(BaseSettings):
     def _networks_are_known(self) -> Self:
         if self.networks or self.nodes:  # files are read only when there is something to look up
             known = network_rows(self.catalogue_dir, self.profile)
-            named = {*self.networks, *(name.removesuffix(SOLIDITY) for name in self.nodes)}
-            if unknown := sorted(named - set(known)):
-                raise ValueError(f"unknown network {', '.join(unknown)}; we serve {', '.join(known)}")
+            nodes = {f"{PREFIX}NODES__{name.upper()}": name.removesuffix(SOLIDITY) for name in self.nodes}
+            named = [*((f"{PREFIX}NETWORKS", name) for name in self.networks), *nodes.items()]
+            for variable, network in named:
+                if network not in known:
+                    raise ValueError(f"{variable}: unknown network {network}; we serve {', '.join(known)}")
         return self
 
     @classmethod

@@ -43,8 +43,10 @@ class _Played:
 
 
 async def matrix(wanted: Sequence[Cell], base: Settings, seed: int, at_once: int) -> Mapping[str, Any]:
-    """Plays the cells on `at_once` installations and returns the report; a cell's word is `once` or what went wrong."""
-    begun = time.monotonic()
+    """Plays the cells on at most `at_once` installations and returns the report; a cell's word is `once` or what went
+    wrong. Where there is nothing to play, nothing is started.
+    """
+    begun, at_once = time.monotonic(), min(at_once, len(wanted))
     bases = [base.model_copy(update={"port_base": base.port_base + PORTS_EACH * n}) for n in range(at_once)]
     handed = shares(wanted, at_once)
     desks = [_Desk(one, networks, seed) for one, (networks, _) in zip(bases, handed, strict=True)]

@@ -28,7 +28,7 @@ from ops.chaos.naive import Naive
 from ops.chaos.nodes import Terror, terror
 from ops.chaos.people import CLIENT, Crowd
 from ops.chaos.recovery import Progress
-from ops.chaos.schedule import Schedule, plan
+from ops.chaos.schedule import Schedule, What, plan
 from ops.chaos.storm import Storm
 from ops.devnet.stack import Stack
 
@@ -61,9 +61,27 @@ def say(line: str) -> None:
 def schedule_for(seed: int, networks: Sequence[str], minutes: float, withdrawals: int, settings: Settings) -> Schedule:
     """The schedule of a seed on networks of the catalogue. Raises Refused NETWORK_UNKNOWN."""
     catalogue = catalogue_of(settings)
+    must_know(networks, catalogue)
+    return plan(seed, [terrain(catalogue, network) for network in networks], minutes, withdrawals)
+
+
+def must_know(networks: Sequence[str], catalogue: Catalogue) -> None:
+    """Raises Refused NETWORK_UNKNOWN for a network that is not in the catalogue."""
     if unknown := sorted(set(networks) - set(catalogue.networks)):
         raise Refused("NETWORK_UNKNOWN", f"There is no {', '.join(unknown)}: {', '.join(catalogue.networks)}.")
-    return plan(seed, [terrain(catalogue, network) for network in networks], minutes, withdrawals)
+
+
+def must_be_playable(schedule: Schedule, settings: Settings) -> None:
+    """Asked of a schedule from a file, before anything is started for it. Raises Refused NETWORK_UNKNOWN, ASSET_UNKNOWN
+    or CHAOS_NO_ISSUER.
+    """
+    catalogue = catalogue_of(settings)
+    must_know(schedule.networks, catalogue)
+    for event in schedule.only(What.WITHDRAW):
+        catalogue.asset(event.target, event.words["asset"])
+    for network in {event.target for event in schedule.only(What.EMPTY)}:
+        if not terrain(catalogue, network).has_issuer:
+            raise Refused("CHAOS_NO_ISSUER", f"Nobody can take coins from a wallet on {network}.")
 
 
 @asynccontextmanager

@@ -11,11 +11,16 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from ops.chaos.written import Written, fault
 
 WORKERS = ("orchestrator", "books", "chain", "signer")
 PARTS = (*WORKERS, "api", "temporal", "postgres")
 TWIN = "_2"  # after a worker's name: the second one of its kind
+TWINS = tuple(worker + TWIN for worker in WORKERS)
 
 EVENTS_MAX = 20_000
 MINUTES_MAX = 120.0
@@ -92,16 +97,118 @@ class Schedule:
         return json.dumps(head)[:-1] + f', "events": [\n{rows}\n]}}\n'
 
     @classmethod
-    def read(cls, path: Path) -> "Schedule":
-        """The schedule that `text` wrote. Raises ValueError for anything else."""
+    def read(cls, path: Path) -> Self:
+        """The schedule in a file. Raises ValueError for anything else than `text` wrote."""
         try:
-            told = json.loads(path.read_text())
-            events = [Event(row["at_s"], What(row["what"]), row["target"], row["words"]) for row in told["events"]]
-            return cls(told["seed"], tuple(told["networks"]), told["minutes"], tuple(events))
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            return cls.parse(path.read_text())
+        except ValueError as error:
             raise ValueError(f"{path} is no schedule: {error}") from error
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The schedule that `text` wrote. Raises ValueError for anything else; whether its networks and coins are in a
+        catalogue is for others to say.
+        """
+        try:
+            told = _Told.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(fault(error)) from None
+        if len(set(told.networks)) < len(told.networks):
+            raise ValueError("networks: one of them is named twice")
+        events = (_event(place, row, told.networks) for place, row in enumerate(told.events))
+        return cls(told.seed, tuple(told.networks), told.minutes, tuple(events))
 
+
+# ---------------------------------------------------------------- what a file may say
+_Seconds = Annotated[float, Field(ge=0, le=MINUTES_MAX * 60)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Whole = Annotated[int, Field(ge=0)]
+
+
+class _Words(Written):
+    """The words of the events that have none, and what holds for those of all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _For(_Words):
+    for_s: _Seconds
+
+
+class _Harms(_Words):
+    """How much of each harm: a name is one of Harm."""
+
+    lose_reply: _Share = 0.0
+    swallow: _Share = 0.0
+    errors: _Share = 0.0
+    hide_receipts: _Share = 0.0
+    lag: _Whole = 0
+    forget: bool = False
+    hold: bool = False
+    slow: _Whole = 0
+    down: bool = False
+
+
+class _Fault(_For):
+    harms: _Harms
+
+
+class _Fees(_For):
+    times: Annotated[int, Field(ge=1)]
+
+
+class _Reorg(_Words):
+    depth: Annotated[int, Field(ge=1)]
+
+
+class _Withdraw(_Words):
+    n: _Whole
+    asset: str
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,40}(\.[0-9]{1,40})?$")]
+    people: People
+    after_s: _Seconds
+
+
+_WORDS: dict[What, type[_Words]] = {
+    What.WITHDRAW: _Withdraw,
+    What.FAULT: _Fault,
+    What.REORG: _Reorg,
+    What.FEES: _Fees,
+    What.EMPTY: _For,
+    What.KILL: _Words,
+    What.JOIN: _Words,
+    What.LEAVE: _Words,
+}
+_TARGETS = {What.KILL: (*PARTS, *TWINS), What.JOIN: TWINS, What.LEAVE: TWINS}  # of all others: the networks
+
+
+class _Row(_Words):
+    at_s: _Seconds
+    what: What
+    target: str
+    words: dict[str, Any]
+
+
+class _Told(_Words):
+    seed: _Whole
+    networks: Annotated[list[str], Field(min_length=1)]
+    minutes: Annotated[float, Field(gt=0, le=MINUTES_MAX)]
+    events: Annotated[list[_Row], Field(max_length=EVENTS_MAX)]
+
+
+def _event(place: int, row: _Row, networks: Sequence[str]) -> Event:
+    """Raises ValueError for a target that this kind of event cannot have, and for words that it does not understand."""
+    targets = _TARGETS.get(row.what, networks)
+    if row.target not in targets:
+        raise ValueError(f"events.{place}.target: a {row.what} is of {', '.join(targets)}, not of {row.target!r}")
+    try:
+        _WORDS[row.what].model_validate_json(json.dumps(row.words))
+    except ValidationError as error:
+        raise ValueError(fault(error, "events", place, "words")) from None
+    return Event(row.at_s, row.what, row.target, row.words)
+
+
+# ---------------------------------------------------------------- what a seed plans
 @dataclass(frozen=True, slots=True)
 class Coin:
     """An asset that is asked for: its code, the least of it that is paid, and from where on people are asked. Amounts

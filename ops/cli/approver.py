@@ -36,6 +36,7 @@ from domain.procedure import Endorsement, Procedure
 from domain.procedure import statement as endorsement_statement
 from ops.cli import procedures
 from ops.cli.exits import Exit, exit_code
+from ops.cli.files import text_of
 from ops.cli.rest import Failed, Output, Rest, connect, run, show
 
 app = typer.Typer(no_args_is_help=True, help="Make approvers' keys, keep rosters, sign decisions.")
@@ -122,6 +123,8 @@ def list_(path: RosterFile, output: Out = Output.TABLE) -> None:
     """Everybody who is or was in a roster."""
 
     def work() -> None:
+        if not path.exists():
+            raise Refused("ROSTER_NOT_FOUND", f"There is no roster {path}; `strongroom approver enrol` makes one.")
         rows = [
             {**asdict(person), "added": str(person.added), "revoked": str(person.revoked) if person.revoked else None}
             for person in roster.read(path).values()
@@ -215,8 +218,10 @@ def read_key(path: Path, passphrase: Callable[[], str] = lambda: "") -> Signer:
     """
     try:
         text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise Refused("KEY_FILE_UNREADABLE", f"Cannot read {path}: {error}.") from None
+    except OSError as error:
+        raise Refused("KEY_FILE_UNREADABLE", f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise Refused("KEY_FILE_UNREADABLE", f"{path} is no key file of `strongroom approver new`.") from None
     if mode & 0o077:
         raise Refused(
             "KEY_FILE_EXPOSED", f"Others can read {path}; chmod 600 it, or make a new key and revoke this one."
@@ -316,10 +321,13 @@ def _post(rest: Rest, withdrawal: str, decision: Mapping[str, str]) -> Any:
 
 
 def _read_file(name: str) -> str:
+    """What is in a file, or on stdin. Raises Refused FILE_NOT_FOUND, BadParameter for what cannot be read."""
+    if name != "-":
+        return text_of(Path(name))
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise Refused("INTENT_MALFORMED", f"Cannot read {name}: {error}.") from None
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise typer.BadParameter("what came on stdin is no text") from None
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

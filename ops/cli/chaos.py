@@ -1,17 +1,22 @@
 """`strongroom chaos`: try to break an installation of its own, and say what the nodes saw."""
 
 import asyncio
-import json as json_module
 import secrets
 from collections.abc import Coroutine, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.cli.exits import Exit
+from ops.cli.exits import Exit, complain
+from ops.cli.files import check_writable, text_of
 from ops.cli.output import show_json
+
+if TYPE_CHECKING:
+    from adapters.catalogue import Catalogue
+    from adapters.settings import Settings
+    from ops.chaos.schedule import Schedule
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -42,6 +47,7 @@ def root() -> None:
 
 @app.command()
 def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
+    context: typer.Context,
     network: Networks = "all",
     withdrawals: Annotated[
         int | None, typer.Option(min=1, max=5000, help=f"{WITHDRAWALS_A_MINUTE} a minute on each network unless given.")
@@ -69,18 +75,17 @@ def payouts(  # noqa: PLR0913, PLR0917 - one argument for each option
     from adapters.settings import Settings
     from ops.chaos import run
     from ops.chaos.installation import BRISK
-    from ops.chaos.schedule import Schedule
     from ops.chaos.shrink import shortest
 
     if of is Whose.SIMPLE and not naive:
         raise typer.BadParameter("--of simple needs the simple sender: leave --no-naive out")
+    if write is not None:
+        check_writable(write)
     settings = Settings()
     if replay is not None:
-        schedule = Schedule.read(replay)
+        schedule = _replayed(replay, context, settings)
     else:
-        names = _networks(network)
-        count = withdrawals or max(1, round(WITHDRAWALS_A_MINUTE * minutes * len(names)))
-        schedule = run.schedule_for(secrets.randbits(32) if seed is None else seed, names, minutes, count, settings)
+        schedule = _planned(network, withdrawals, seed, minutes, settings)
     run.say(f"seed {schedule.seed}: {len(schedule.events)} events on {', '.join(schedule.networks)}")
     if write is not None:
         write.write_text(schedule.text())
@@ -115,22 +120,30 @@ def matrix(
     """One withdrawal for every crash point, family of networks and fault; exit 0 only if each was paid exactly once."""
     from adapters.settings import Settings
     from domain.crash_points import CrashPoint
-    from ops.chaos import cells
+    from ops.chaos import cells, reports
     from ops.chaos.installation import catalogue_of
     from ops.chaos.matrix import completed
     from ops.chaos.matrix import matrix as play
     from ops.chaos.page import matrix_page
 
+    if write is not None:
+        check_writable(write)
     settings = Settings()
-    catalogue, names = catalogue_of(settings), _networks(network)
+    catalogue = catalogue_of(settings)
+    names = _networks(network, settings, catalogue)
     families = {catalogue.networks[name].family: catalogue.networks[name] for name in reversed(names)}
     wanted = [CrashPoint(point) for point in _chosen(points, list(CrashPoint))]
     faults = _chosen(fault, list(cells.Fault))
-    before = json_module.loads(again.read_text()) if again else None
+    before = _report(again, reports.Matrix) if again else None
     words = before["cells"] if before else {}
     rows = [c for c in cells.cells(families, wanted) if c.fault in faults and words.get(c.name) != "once"]
+    if not rows:
+        nothing = "nothing to play: "
+        if before is None:
+            raise typer.BadParameter(nothing + "none of these steps is ever taken on these networks")
+        complain(nothing + f"every one of these cells is `once` in {again}, or is never taken there")
     chosen = secrets.randbits(32) if seed is None else seed
-    report = _through(play(rows, settings, chosen, max(1, min(at_once, len(rows)))))
+    report = _through(play(rows, settings, chosen, at_once))
     report = completed(before, report) if before else report
     if write is not None:
         write.write_text(matrix_page(report))
@@ -143,16 +156,65 @@ def page(
     storms: Annotated[list[Path] | None, typer.Argument(help="What `chaos payouts --json` printed.")] = None,
 ) -> None:
     """Print docs/crash-matrix.md from the reports of a matrix and of storms."""
+    from ops.chaos import reports
     from ops.chaos.page import matrix_page
 
-    told = [json_module.loads(path.read_text()) for path in (matrix_report, *(storms or ()))]
-    print(matrix_page(told[0], told[1:]), end="")
+    told = _report(matrix_report, reports.Matrix)
+    print(matrix_page(told, [_report(path, reports.Storm) for path in storms or ()]), end="")
+
+
+def _planned(
+    network: str, withdrawals: int | None, seed: int | None, minutes: float, settings: "Settings"
+) -> "Schedule":
+    from ops.chaos import run
+    from ops.chaos.installation import catalogue_of
+
+    names = _networks(network, settings, catalogue_of(settings))
+    count = withdrawals or max(1, round(WITHDRAWALS_A_MINUTE * minutes * len(names)))
+    return run.schedule_for(secrets.randbits(32) if seed is None else seed, names, minutes, count, settings)
+
+
+def _replayed(path: Path, context: typer.Context, settings: "Settings") -> "Schedule":
+    """The schedule in a file. Raises BadParameter for what is none, or beside an option that would plan another one;
+    Refused FILE_NOT_FOUND, or what must_be_playable raises.
+    """
+    from ops.chaos.run import must_be_playable
+    from ops.chaos.schedule import Schedule
+
+    sources = {name: context.get_parameter_source(name) for name in ("seed", "network", "minutes", "withdrawals")}
+    if given := [f"--{name}" for name, source in sources.items() if source and source.name == "COMMANDLINE"]:
+        raise typer.BadParameter(f"--replay makes the file's own schedule happen: leave {', '.join(given)} out")
+    try:
+        schedule = Schedule.parse(text_of(path))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is no schedule: {error}") from None
+    must_be_playable(schedule, settings)
+    return schedule
+
+
+def _report(path: Path, shape: Any) -> Mapping[str, Any]:
+    """The report of an earlier run. Raises BadParameter for what is none, Refused FILE_NOT_FOUND."""
+    from ops.chaos import reports
+
+    try:
+        return reports.read(text_of(path), shape)
+    except ValueError as error:
+        printed = "matrix" if shape is reports.Matrix else "payouts"
+        raise typer.BadParameter(f"{path} is not what `chaos {printed} --json` printed: {error}") from None
+
+
+def _names(named: str) -> list[str]:
+    """Each name once. Raises BadParameter where there is none."""
+    names = list(dict.fromkeys(name.strip() for name in named.split(",") if name.strip()))
+    if not names:
+        raise typer.BadParameter("name at least one, or `all`")
+    return names
 
 
 def _chosen(named: str, all_: list[Any]) -> list[str]:
     """Names out of a list separated by commas. Raises BadParameter for one that is not there."""
     every = [str(one) for one in all_]
-    names = every if named == "all" else [name.strip() for name in named.split(",")]
+    names = every if named == "all" else _names(named)
     if unknown := [name for name in names if name not in every]:
         raise typer.BadParameter(f"there is no {', '.join(unknown)}; there are {', '.join(every)}")
     return names
@@ -166,10 +228,15 @@ def _through(work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _networks(named: str) -> list[str]:
-    from adapters.settings import Settings
+def _networks(named: str, settings: "Settings", catalogue: "Catalogue") -> list[str]:
+    """Raises BadParameter where none is named, Refused NETWORK_UNKNOWN."""
+    from ops.chaos.run import must_know
 
-    return list(Settings().served) if named == "all" else [name.strip() for name in named.split(",") if name.strip()]
+    if named == "all":
+        return list(settings.served)
+    names = _names(named)
+    must_know(names, catalogue)
+    return names
 
 
 def _tell(report: Mapping[str, Any], json: bool) -> None:

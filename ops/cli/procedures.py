@@ -10,8 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+<<<<<<< HEAD
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import urlsplit
+=======
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+>>>>>>> 1d6648cd47e7a03cbd10a6e5402b8a64d2dd5b46
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +25,7 @@ from domain.errors import Refused, Unavailable
 from domain.payout import hot_wallet_workflow_id
 from domain.ports import ProcedureNote, WalletView
 from domain.procedure import NEEDED, SENTENCE, Endorsed, Endorsement, Kind, Procedure
+from ops.cli.files import text_of
 from ops.cli.rest import Output, show
 
 if TYPE_CHECKING:
@@ -42,15 +47,33 @@ Endorsements = Annotated[
 
 def read(text: str) -> Procedure:
     """The procedure in JSON text. Raises Refused PROCEDURE_MALFORMED for anything else, or what a screen may hide."""
-    try:
-        procedure = Procedure(**TypeAdapter(dict[str, str]).validate_json(text, strict=True))
-    except (ValidationError, TypeError) as error:
-        raise Refused("PROCEDURE_MALFORMED", f"This is no procedure: {error}.") from None
+    rows, names = _object(text), [field.name for field in fields(Procedure)]
+    if rows is None:
+        raise Refused("PROCEDURE_MALFORMED", "This is no procedure: it is no JSON object.")
+    if {"procedure", "endorsement"} <= rows.keys():
+        raise Refused(
+            "PROCEDURE_MALFORMED",
+            "This is an endorsement already, which goes to --endorsement; what is endorsed is the file with the"
+            " procedure itself, as `wallet resume` or `payout ...` printed it.",
+        )
+    if rows.keys() != set(names) or not all(isinstance(value, str) for value in rows.values()):
+        raise Refused(
+            "PROCEDURE_MALFORMED", f"This is no procedure: that has exactly {', '.join(names)}, each of them a text."
+        )
+    procedure = Procedure(**rows)
     if procedure.kind not in set(Kind):
         raise Refused("PROCEDURE_MALFORMED", f"We know no procedure {procedure.kind!r}. Sign nothing.")
-    if not all(isinstance(value, str) and value.isprintable() for value in asdict(procedure).values()):
+    if not all(value.isprintable() for value in asdict(procedure).values()):
         raise Refused("PROCEDURE_MALFORMED", "The procedure holds characters that a screen may hide. Sign nothing.")
     return procedure
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object in a text; None for anything else, nested without end or not."""
+    try:
+        return TypeAdapter(dict[str, Any]).validate_json(text)
+    except ValidationError:
+        return None
 
 
 def in_words(procedure: Procedure) -> str:
@@ -77,7 +100,9 @@ def propose(kind: Kind, subject: str, reason: str, rests_on: str = "") -> None:
 
 
 def gathered(kind: Kind, subject: str, paths: Sequence[Path]) -> Endorsed:
-    """The one procedure in these files, with every endorsement. Raises Refused ENDORSEMENTS_DIFFER, PROCEDURE_OTHER."""
+    """The one procedure in these files, with every endorsement. Raises Refused ENDORSEMENTS_DIFFER, PROCEDURE_OTHER,
+    ENDORSEMENT_MALFORMED or FILE_NOT_FOUND.
+    """
     found = [_endorsement(path) for path in paths]
     procedure = found[0][0]
     if any(other != procedure for other, _ in found):
@@ -88,12 +113,23 @@ def gathered(kind: Kind, subject: str, paths: Sequence[Path]) -> Endorsed:
 
 
 def _endorsement(path: Path) -> tuple[Procedure, Endorsement]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        words = {name: str(rows["endorsement"][name]) for name in (field.name for field in fields(Endorsement))}
-        return read(json.dumps(rows["procedure"])), Endorsement(**words)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused("ENDORSEMENT_MALFORMED", f"{path} is no endorsement: {error!r}.") from None
+    rows = _object(text_of(path)) or {}
+    if rows.keys() == {field.name for field in fields(Procedure)}:
+        raise Refused(
+            "ENDORSEMENT_MALFORMED",
+            f"{path} is a procedure that nobody endorsed; hand over what `strongroom approver endorse` made of it.",
+        )
+    words, names = rows.get("endorsement"), {field.name for field in fields(Endorsement)}
+    if (
+        "procedure" not in rows
+        or not isinstance(words, dict)
+        or not names <= words.keys()
+        or not all(isinstance(words[name], str) for name in names)
+    ):
+        raise Refused(
+            "ENDORSEMENT_MALFORMED", f"{path} is no endorsement, as `strongroom approver endorse` prints them."
+        )
+    return read(json.dumps(rows["procedure"])), Endorsement(**{name: words[name] for name in names})
 
 
 def carry_out(network: str, wallet: str, endorsed: Endorsed) -> None:

@@ -64,4 +64,15 @@ def _explain_setting(error: ValueError) -> None:
     if not isinstance(error, ValidationError):
         raise error
     for line in error.errors():
-        complain(f"setting {'.'.join(map(str, line['loc']))}: {line['msg']}")
+        sentence = line["msg"].removeprefix("Value error, ")  # of all settings together: it names them itself
+        complain(f"{_variable(line['loc'])}: {sentence}" if line["loc"] else sentence)
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """What an operator writes to set what stands at this place."""
+    from adapters.settings import Settings, variable_of
+
+    name, *inner = map(str, place)
+    field = Settings.model_fields.get(name)
+    variable = variable_of(name, field) if field else name  # a place is a field, or the variable itself
+    return "__".join((variable, *(word.upper() for word in inner if not word.isdigit())))

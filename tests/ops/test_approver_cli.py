@@ -63,6 +63,19 @@ def test_without_a_roster_nobody_is_enrolled(tmp_path: Path) -> None:
     assert [(row["name"], row["public_key"], row["revoked"]) for row in listed] == [("anna", public, None)]
 
 
+def test_a_roster_that_is_not_there_is_not_an_empty_one(tmp_path: Path) -> None:
+    listed = run("list", "--roster", tmp_path / "none.toml")
+    assert (listed.exit_code, "ROSTER_NOT_FOUND" in listed.stderr, listed.stdout) == (3, True, "")
+
+
+@pytest.mark.parametrize("command", ["sign", "endorse"])
+def test_a_file_that_is_not_there_is_named_once_and_ends_with_3(key: Path, tmp_path: Path, command: str) -> None:
+    path = tmp_path / "nope.json"
+    refused = run(command, path, "--key-file", key, "--yes")
+    assert (refused.exit_code, refused.stderr) == (3, f"FILE_NOT_FOUND: There is no file {path}.\n")
+    assert run(command, tmp_path, "--key-file", key, "--yes").exit_code == 2
+
+
 def test_a_key_is_never_overwritten(key: Path) -> None:
     before = key.read_bytes()
     again = run("new", "anna", "--key-file", key)

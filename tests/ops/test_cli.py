@@ -60,8 +60,13 @@ def test_wrong_usage_ends_with_2(environ: dict[str, str]) -> None:
 def test_a_wrong_setting_ends_with_78_and_names_it(environ: dict[str, str]) -> None:
     done = run(environ | {"STRONGROOM_PORT_BASE": "many"}, "status")
     assert done.returncode == Exit.CONFIG
-    assert "port_base" in done.stderr
+    assert done.stderr.startswith("strongroom: STRONGROOM_PORT_BASE: ")
     assert "Traceback" not in done.stderr
+    for unknown in (run(environ, "up", "--network", "foo"), run(environ | {"STRONGROOM_NETWORKS": "foo"}, "status")):
+        assert unknown.returncode == Exit.CONFIG
+        assert unknown.stderr.startswith("strongroom: STRONGROOM_NETWORKS: unknown network foo; we serve ")
+    node = run(environ | {"STRONGROOM_NODES__FOO": "http://a"}, "config", "check")
+    assert (node.returncode, "STRONGROOM_NODES__FOO: unknown" in node.stderr) == (Exit.CONFIG, True)
     misspelt = run(environ | {"STRONGROOM_PORTS": "1"}, "config", "check")
     assert (misspelt.returncode, "STRONGROOM_PORTS" in misspelt.stderr) == (Exit.CONFIG, True)
 

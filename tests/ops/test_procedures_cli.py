@@ -93,10 +93,31 @@ def test_words_for_different_procedures_or_for_another_slot_are_handed_to_nobody
         gathered(Kind.VOID, SLOT + "8", [kept(tmp_path, "anna")])
     with pytest.raises(Refused, match="PROCEDURE_OTHER"):
         gathered(Kind.SPEED_UP, SLOT, [kept(tmp_path, "anna")])
-    broken = tmp_path / "broken.json"
-    broken.write_text("{}")
-    with pytest.raises(Refused, match="ENDORSEMENT_MALFORMED"):
+
+
+def test_a_file_that_holds_no_endorsement_is_named_and_nothing_else_is_said(tmp_path: Path, people: Roster) -> None:
+    broken, sound = tmp_path / "broken.json", json.loads(kept(tmp_path, "anna").read_text())
+    numbers = {**sound, "endorsement": sound["endorsement"] | {"signature": 7}}
+    for content in ("", "{", "{}", "[]", "[" * 100_000, json.dumps({**sound, "endorsement": []}), json.dumps(numbers)):
+        broken.write_text(content)
+        with pytest.raises(Refused, match="ENDORSEMENT_MALFORMED") as refused:
+            gathered(Kind.VOID, SLOT, [broken])
+        assert refused.value.message == f"{broken} is no endorsement, as `strongroom approver endorse` prints them."
+    broken.write_text(json.dumps({**sound, "procedure": {}}))
+    with pytest.raises(Refused, match="PROCEDURE_MALFORMED"):
         gathered(Kind.VOID, SLOT, [broken])
+    broken.write_text(json.dumps(asdict(VOID)))
+    with pytest.raises(Refused, match=r"ENDORSEMENT_MALFORMED.*nobody endorsed"):
+        gathered(Kind.VOID, SLOT, [broken])
+    with pytest.raises(Refused, match="FILE_NOT_FOUND"):
+        gathered(Kind.VOID, SLOT, [tmp_path / "nope.json"])
+
+
+def test_what_is_endorsed_already_is_not_endorsed_but_handed_over(tmp_path: Path, people: Roster) -> None:
+    done = endorse(tmp_path, "boris", kept(tmp_path, "anna").read_text())
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr.startswith("PROCEDURE_MALFORMED: This is an endorsement already")
+    assert "pydantic" not in done.stderr
 
 
 def test_nothing_is_proposed_without_a_reason(capsys: pytest.CaptureFixture[str]) -> None:

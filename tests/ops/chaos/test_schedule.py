@@ -1,12 +1,26 @@
 """What will happen follows from a seed and nothing else, is bounded, and can be written down."""
 
+import json
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ops.chaos.schedule import EVENTS_MAX, FLOW_SHARE, PARTS, WORKERS, Coin, Harm, Schedule, Terrain, What, plan
+from ops.chaos.schedule import (
+    EVENTS_MAX,
+    FLOW_SHARE,
+    MINUTES_MAX,
+    PARTS,
+    WORKERS,
+    Coin,
+    Harm,
+    Schedule,
+    Terrain,
+    What,
+    plan,
+)
 
 USDT, TRX, BTC = Coin("USDT", "1", "1000"), Coin("TRX", "1", "5000"), Coin("BTC", "0.0001", "0.02")
 TERRAINS = (
@@ -82,8 +96,9 @@ def test_no_schedule_is_without_bounds() -> None:
     assert len(plan(1, TERRAINS, 10**6, 10**5).events) <= EVENTS_MAX
 
 
-def test_a_schedule_survives_being_written_down(tmp_path: Path) -> None:
-    schedule = plan(5, TERRAINS, 1, 12)
+@pytest.mark.parametrize("minutes", [1, 10])  # ten minutes hold every kind of event and every harm
+def test_a_schedule_survives_being_written_down(tmp_path: Path, minutes: float) -> None:
+    schedule = plan(5, TERRAINS, minutes, 12)
     path = tmp_path / "schedule.json"
     path.write_text(schedule.text())
     assert Schedule.read(path) == schedule
@@ -97,3 +112,63 @@ def test_what_is_no_schedule_is_named(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match="is no schedule"):
         Schedule.read(path)
+
+
+KILL: dict[str, Any] = {"at_s": 1, "what": "kill", "target": "books_2", "words": {}}
+FAULT: dict[str, Any] = {
+    "at_s": 1,
+    "what": "fault",
+    "target": "tron",
+    "words": {"harms": {"lag": 2, "lose_reply": 1}, "for_s": 3},
+}
+WITHDRAW: dict[str, Any] = {
+    "at_s": 1,
+    "what": "withdraw",
+    "target": "tron",
+    "words": {"n": 0, "asset": "USDT", "amount": "12.5", "people": "nothing", "after_s": 0},
+}
+SOUND: dict[str, Any] = {"seed": 7, "networks": ["tron"], "minutes": 1, "events": [KILL, FAULT, WITHDRAW]}
+
+
+def test_what_a_person_wrote_is_read_as_it_stands() -> None:
+    assert [event.words for event in Schedule.parse(json.dumps(SOUND)).events] == [
+        row["words"] for row in SOUND["events"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"seed": "x"}, "seed"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"networks": "tron"}, "networks"),
+        ({"networks": []}, "networks"),
+        ({"networks": ["tron", "tron"]}, "networks"),
+        ({"minutes": 0}, "minutes"),
+        ({"minutes": -3}, "minutes"),
+        ({"minutes": MINUTES_MAX + 1}, "minutes"),
+        ({"minutes": "3"}, "minutes"),
+        ({"events": [KILL] * (EVENTS_MAX + 1)}, "events"),
+        ({"events": [KILL | {"target": "nobody"}]}, "events.0.target"),
+        ({"events": [KILL | {"target": "api_2"}]}, "events.0.target"),
+        ({"events": [KILL | {"what": "join", "target": "books"}]}, "events.0.target"),
+        ({"events": [KILL, FAULT | {"target": "dogecoin"}]}, "events.1.target"),
+        ({"events": [KILL | {"what": "explode"}]}, "events.0.what"),
+        ({"events": [KILL | {"at_s": -5}]}, "events.0.at_s"),
+        ({"events": [KILL | {"words": {"for_s": 1}}]}, "events.0.words.for_s"),
+        ({"events": [FAULT | {"words": {"harms": {"fly": 1}, "for_s": 3}}]}, "events.0.words.harms.fly"),
+        ({"events": [FAULT | {"words": {"harms": {"errors": 1.5}, "for_s": 3}}]}, "events.0.words.harms.errors"),
+        ({"events": [FAULT | {"words": {"harms": {}, "for_s": -3}}]}, "events.0.words.for_s"),
+        ({"events": [FAULT | {"words": {"for_s": 3}}]}, "events.0.words.harms"),
+        ({"events": [FAULT | {"what": "reorg", "words": {"depth": 0}}]}, "events.0.words.depth"),
+        ({"events": [FAULT | {"what": "fees", "words": {"times": 0, "for_s": 1}}]}, "events.0.words.times"),
+        ({"events": [WITHDRAW | {"words": WITHDRAW["words"] | {"people": "dance"}}]}, "events.0.words.people"),
+        ({"events": [WITHDRAW | {"words": WITHDRAW["words"] | {"amount": "much"}}]}, "events.0.words.amount"),
+        ({"events": [WITHDRAW | {"words": WITHDRAW["words"] | {"n": -1}}]}, "events.0.words.n"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused_and_the_place_named(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{place}: "):
+        Schedule.parse(json.dumps(SOUND | change))
