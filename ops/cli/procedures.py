@@ -10,12 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-<<<<<<< HEAD
-from typing import TYPE_CHECKING, Annotated, TypeVar
-from urllib.parse import urlsplit
-=======
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
->>>>>>> 1d6648cd47e7a03cbd10a6e5402b8a64d2dd5b46
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import TypeAdapter, ValidationError
