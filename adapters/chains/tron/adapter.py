@@ -29,7 +29,7 @@ from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
 from domain.ports import Chain, Coins
 
 CLOCKS_APART_MAX_S = 60  # between a node's head and us; the signer bears no more either
-REFERENCE_AGE_MAX_S = 3600  # the network knows the last 65,536 blocks, two days; whoever is this far behind is no measure
+REFERENCE_AGE_MAX_S = 3600  # bytes may name one of the last 65,536 blocks; a node this far behind is no measure
 T = TypeVar("T")
 _log = logging.getLogger("strongroom.chains.tron")
 
