@@ -2,8 +2,8 @@
 
 Blocks come every three seconds, some slots are skipped, and the last eighteen may be replaced at any moment. Bytes that
 were ever sent anywhere may be included by anybody as long as the parent of their block is younger than their
-expiration. Nodes lag, forget history, hide results and fall silent; two deliverers that know nothing of each other work
-on the same slots through one signer.
+expiration. Nodes lag, forget history, hide results, fall silent and name blocks of no chain; two deliverers that know
+nothing of each other work on the same slots through one signer.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,11 +40,12 @@ FATES = st.sampled_from(["taken", "reply lost", "swallowed", "unreachable"])
 
 @dataclass(frozen=True)
 class Attempt:
-    """A signed transaction as the network sees it. `reference`: the solid block it names."""
+    """A signed transaction as the network sees it. `reference`: the height and the hash of the solid block it names."""
 
     txid: str
     withdrawal: int
     reference: int
+    reference_hash: str
     expires_at_ms: int
 
 
@@ -80,7 +81,7 @@ class Chain:
     def mine(self, txs: Sequence[Attempt], skipped: int = 0) -> None:
         parent = self.head
         known = {txid for block in self.blocks for txid in block.paid}
-        fits = [tx for tx in txs if tx.txid not in known and parent.at_ms < tx.expires_at_ms]
+        fits = [tx for tx in txs if tx.txid not in known and parent.at_ms < tx.expires_at_ms and self.names(tx)]
         at_ms = parent.at_ms + SLOT_MS * (1 + skipped)
         paid = {tx.txid: not self.broken for tx in fits}
         self.blocks.append(Block(parent.number + 1, self.salt, at_ms, parent.at_ms, paid))
@@ -92,6 +93,10 @@ class Chain:
         self.salt += 1
         for at in range(depth + 1):
             self.mine(txs[at] if at < len(txs) else ())
+
+    def names(self, tx: Attempt) -> bool:
+        """Whether the block that the bytes name is one of this branch; otherwise no block of it may hold them."""
+        return self.blocks[tx.reference].hash == tx.reference_hash
 
     def find(self, txid: str, through: int) -> Block | None:
         return next((block for block in self.blocks[: through + 1] if txid in block.paid), None)
@@ -134,6 +139,7 @@ class ResignMachine(RuleBasedStateMachine):
         self.known: list[tuple[Bound, list[Version], Facts] | None] = [None, None]
         self.offers: list[dict[str, Offer]] = [{}, {}]
         self.clock_ahead_s = 0
+        self.node_lies = False
 
     @property
     def now(self) -> datetime:
@@ -237,6 +243,10 @@ class ResignMachine(RuleBasedStateMachine):
     def skew_our_clock(self, seconds: int) -> None:
         self.clock_ahead_s = seconds
 
+    @rule()
+    def a_node_begins_or_ends_to_name_blocks_of_no_chain(self) -> None:
+        self.node_lies = not self.node_lies
+
     # ------------------------------------------------------------ what must hold, always
     @invariant()
     def nobody_is_paid_twice(self) -> None:
@@ -258,7 +268,7 @@ class ResignMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """The faults stop: everything ends."""
-        self.chain.broken, self.clock_ahead_s = False, 0
+        self.chain.broken, self.clock_ahead_s, self.node_lies = False, 0, False
         for _ in range(160):
             for pick in range(len(self.bound)):
                 self.look_and_act(0, pick, "taken")
@@ -271,15 +281,24 @@ class ResignMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ what a look can see
     def absent_through(self, tx: Attempt, solid: int, forgets: bool) -> int | None:
-        """Solid blocks from the reference on, without a gap, up to the first that reaches the expiration."""
+        """Solid blocks from the reference on, without a gap, up to the first that reaches the expiration. Where another
+        block than the one named is solid there, by all nodes' word, it is enough that solid time has reached it.
+        """
         if forgets:
             return None
+        if self.seems_foreign(tx):
+            at_ms = self.chain.blocks[solid].at_ms
+            return at_ms if solid >= tx.reference and at_ms >= tx.expires_at_ms else None
         for block in self.chain.blocks[tx.reference : solid + 1]:
             if tx.txid in block.paid:
                 return None
             if block.at_ms >= tx.expires_at_ms:
                 return block.at_ms
         return None
+
+    def seems_foreign(self, tx: Attempt) -> bool:
+        """While a node lies the nodes do not agree on the block, and nothing follows from it."""
+        return not self.node_lies and not self.chain.names(tx)
 
     def sighting(self, txid: str, look: Look, hides: bool) -> Sighting:
         block = None if hides else self.chain.find(txid, self.chain.head.number)
@@ -303,7 +322,8 @@ class ResignMachine(RuleBasedStateMachine):
             return
         number = len(bound.versions) + 1
         expires = self.chain.head.at_ms + WINDOW_MS
-        tx = Attempt(f"{bound.slot.id}#{number}", bound.withdrawal, self.chain.solid, expires)
+        named = "foreign" if self.node_lies else self.chain.blocks[self.chain.solid].hash
+        tx = Attempt(f"{bound.slot.id}#{number}", bound.withdrawal, self.chain.solid, named, expires)
         self.attempts[tx.txid] = tx
         bound.versions.append(Version(bound.slot.id, number, tx.txid, tx.txid, FEE, self.now))
 
@@ -382,6 +402,16 @@ class AbsenceFirstMachine(ResignMachine):
         return replace(seen, absent_through_ms=reached)
 
 
+class OneWordMachine(ResignMachine):
+    """The block that the bytes name is asked of one node, which lies: it names another one and they are called dead."""
+
+    def seems_foreign(self, tx: Attempt) -> bool:
+        return True
+
+    def sighting(self, txid: str, look: Look, hides: bool) -> Sighting:
+        return super().sighting(txid, look, hides=True)
+
+
 class ClockMachine(ResignMachine):
     """Past the expiration by our own clock."""
 
@@ -409,9 +439,10 @@ def lived(machine: type[ResignMachine], seed: int) -> tuple[bool, int]:
     """One world of STEPS random steps: (whether somebody was ever paid twice in it, how many times anything was signed
     again).
     """
-    dice, world = Random(seed), machine()
+    dice, lies, world = Random(seed), Random(-1 - seed), machine()
     world.open_wallet()
     for _ in range(STEPS):
+        world.node_lies = lies.random() < 0.05
         fates = [dice.choice(["taken", "reply lost", "swallowed", "unreachable"]) for _ in range(3)]
         worker, picks = dice.randrange(2), [dice.randrange(16) for _ in range(dice.randrange(1, 4))]
         match dice.choice(_DOINGS):
@@ -452,7 +483,7 @@ def test_in_seeded_worlds_payments_are_signed_again_and_never_paid_twice() -> No
     assert sum(again for _, again in lives) > 100, "the worlds must make us sign again, or they show nothing"
 
 
-@pytest.mark.parametrize("machine", [NaiveMachine, ForgetfulMachine, AbsenceFirstMachine, ClockMachine])
+@pytest.mark.parametrize("machine", [NaiveMachine, ForgetfulMachine, AbsenceFirstMachine, OneWordMachine, ClockMachine])
 def test_the_same_worlds_make_a_weaker_proof_pay_twice(machine: type[ResignMachine]) -> None:
     """The harness can fail: each premise of the proof that is left out is found to cost a second payment."""
     assert any(lived(machine, seed)[0] for seed in SEEDS)

@@ -1,6 +1,7 @@
 """Raw blocks, read in one pass: every transaction's id, what it spends and what it pays, in whole base units.
 
-A block is believed only when its bytes hash to the name it was asked by and its transactions to the root in its header.
+A block is believed only when its bytes hash to the name it was asked by, that hash is below the target in its header,
+and its transactions hash to the root there.
 Source: Bitcoin developer reference, "Block chain" and "Transactions"; BIP144 for the witness form.
 """
 
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 HEADER_BYTES = 80
+RETARGET_BLOCKS = 2016
+EASIER_MAX = 4  # so many times larger a target may become in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,32 @@ class RawTransaction:
 
 
 @dataclass(frozen=True, slots=True)
-class RawBlock:
+class Header:
+    """What a header says, its work checked. `target`: what its hash may be at most."""
+
     hash: str
     parent: str
+    root: bytes
+    target: int
+
+    def may_follow(self, before: "Header", height: int) -> bool:
+        """Whether the block before lets this one, at `height`, be as easy as it is: the same target, and at every
+        2016th block at most four times as large. So it is on chains that know no easier blocks in between.
+        """
+        if height % RETARGET_BLOCKS:
+            return self.target == before.target
+        return self.target <= EASIER_MAX * before.target
+
+
+@dataclass(frozen=True, slots=True)
+class RawBlock:
+    header: Header
     transactions: tuple[RawTransaction, ...]
 
 
 def read_block(raw: bytes, name: str) -> RawBlock:
     """The block called `name`. Raises ValueError when the bytes are not that block, whole and nothing more."""
-    header = raw[:HEADER_BYTES]
-    if len(header) != HEADER_BYTES or shown(_hash(header)) != name:
-        raise ValueError("the bytes do not have the hash they were asked by")
+    header = read_header(raw[:HEADER_BYTES], name)
     try:
         count, at = _compact(raw, HEADER_BYTES)
         transactions = []
@@ -46,9 +64,19 @@ def read_block(raw: bytes, name: str) -> RawBlock:
         raise ValueError("the block ends before its last transaction") from None
     if at != len(raw):
         raise ValueError("there are bytes behind the last transaction")
-    if not transactions or merkle_root([bytes.fromhex(t.txid)[::-1] for t in transactions]) != header[36:68]:
+    if not transactions or merkle_root([bytes.fromhex(t.txid)[::-1] for t in transactions]) != header.root:
         raise ValueError("the transactions are not those that the header promises")
-    return RawBlock(name, shown(header[4:36]), tuple(transactions))
+    return RawBlock(header, tuple(transactions))
+
+
+def read_header(raw: bytes, name: str) -> Header:
+    """The header of the block called `name`. Raises ValueError when the bytes are not that, or lack their work."""
+    if len(raw) != HEADER_BYTES or shown(_hash(raw)) != name:
+        raise ValueError("the bytes do not have the hash they were asked by")
+    target = _target(int.from_bytes(raw[72:76], "little"))
+    if int(name, 16) > target:
+        raise ValueError("the block lacks the work that its header claims")
+    return Header(name, shown(raw[4:36]), raw[36:68], target)
 
 
 def read_transaction(raw: bytes) -> RawTransaction:
@@ -115,6 +143,15 @@ def _past_witnesses(raw: bytes, at: int, inputs: int) -> int:
             length, at = _compact(raw, at)
             at += length
     return at
+
+
+def _target(bits: int) -> int:
+    """A target from its short form. Raises ValueError when it is none (Bitcoin Core, `arith_uint256::SetCompact`)."""
+    size, digits = bits >> 24, bits & 0x7FFFFF
+    target = digits << 8 * (size - 3) if size > 3 else digits >> 8 * (3 - size)
+    if bits & 0x800000 or not 0 < target < 2**256:
+        raise ValueError("a header's target is out of range")
+    return target
 
 
 def _compact(raw: bytes, at: int) -> tuple[int, int]:

@@ -1,19 +1,23 @@
 """Keeps our coins up to the chain: whole blocks, read raw and checked by their hashes, applied in bounded passes.
 
-The chain followed is that of the node with the most work. Where it leaves the blocks we know, they are undone and the
-others applied in one transaction. A fork below what is final, or below all we know, is never guessed about: it stops
-everything on this network until people have looked. Any number of processes may follow at once.
+The chain followed is that of the node with the most work, by its own word: so each block must have its work, and while
+several nodes answer, a second one has to have it too. What only one of them has waits. Where that chain leaves the
+blocks we know, they are undone and the others applied in one transaction. A fork below what is final, or below all we
+know, is never guessed about: it stops everything on this network until people have looked. Any number of processes may
+follow at once.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 
-from adapters.chains.bitcoin.address import script_of
-from adapters.chains.bitcoin.blocks import RawBlock, outpoints, read_block
+from adapters.chains.bitcoin.address import knows_easy_blocks, script_of
+from adapters.chains.bitcoin.blocks import Header, RawBlock, outpoints, read_block, read_header
 from adapters.chains.bitcoin.rpc import Call, Nodes, garbled
 from adapters.chains.bitcoin.seed import first_seed, later_seed
-from adapters.chains.bitcoin.stand import Stand, Stands, ask_where
-from adapters.chains.nodes import NodeSaysNo, NodeSilent, Shared, Speaker
+from adapters.chains.bitcoin.stand import Stands, ask_where
+from adapters.chains.nodes import Answer, NodeSaysNo, NodeSilent, Shared, Speaker, ask_one
 from domain.coin import BlockMark, Coin, CoinBlock, Created, Spent
 from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, Unavailable
@@ -36,7 +40,7 @@ class Follower:
         self._shared = Shared(self._follow)
 
     async def __call__(self) -> Stands:
-        """Where the nodes stood when it began; the coins are at least there afterwards.
+        """Where the nodes stood when it began, and how far the coins are: at least at `head`.
 
         Raises Unavailable: REORG_BEYOND_FINALITY, REORG_BEYOND_KNOWN, COINS_BEHIND (much is left to read),
         SEED_DIFFERS, COINS_CONTESTED, or what nodes and store say.
@@ -46,14 +50,12 @@ class Follower:
     async def _follow(self) -> Stands:
         wallets = await self._coins.wallets()
         stands = await ask_where(self._nodes)
-        at, stand = stands.best
-        node = self._nodes.each[at]
         if wallets and await self._coins.tip() is None:
             await self._seed(wallets, first=True)
             wallets = await self._coins.wallets()
         scripts = {script_of(address): address for address, seeded in wallets.items() if seeded}
         if scripts:
-            await self._catch_up(node, stand, scripts)
+            stands = replace(stands, read=await self._catch_up(stands, scripts))
             wallets = await self._coins.wallets()  # a reorganisation may have undone where one began
         if not all(wallets.values()):
             await self._seed(wallets, first=False)
@@ -74,21 +76,27 @@ class Follower:
             _moved_on(why)
 
     # ------------------------------------------------------------ catching up
-    async def _catch_up(self, node: Speaker[Call], goal: Stand, scripts: Mapping[bytes, str]) -> None:
+    async def _catch_up(self, stands: Stands, scripts: Mapping[bytes, str]) -> int:
+        """The height at which our coins are afterwards."""
+        best, goal = stands.best
+        node = self._nodes.each[best]
+        others = [self._nodes.each[at] for at, stand in enumerate(stands.each) if stand and at != best]
         turns, read = 0, 0
         while turns < TURNS_MAX:
             tip = await self._coins.tip()
             assert tip is not None
             keep = await self._fork(node, goal.head, tip)
             if keep is None:
-                return
+                return tip.height
             if read >= PASS_BLOCKS_MAX:
                 raise Unavailable(
                     "COINS_BEHIND",
                     f"{goal.head.height - keep.height} blocks are still to be read: ask again.",
                     network=self._network.id,
                 )
-            blocks = await self._read(node, keep, goal.head, scripts)
+            blocks = await self._read(node, others, keep, goal.head, scripts)
+            if not blocks:
+                return tip.height
             try:
                 await self._coins.apply(keep, blocks)
                 passing(CrashPoint.BLOCKS_APPLIED)
@@ -130,20 +138,32 @@ class Follower:
         )
 
     async def _read(
-        self, node: Speaker[Call], keep: BlockMark, goal: BlockMark, scripts: Mapping[bytes, str]
+        self,
+        node: Speaker[Call],
+        others: Sequence[Speaker[Call]],
+        keep: BlockMark,
+        goal: BlockMark,
+        scripts: Mapping[bytes, str],
     ) -> list[CoinBlock]:
-        """The node's blocks after `keep`, linked to it and to each other: some, when there are many."""
+        """The node's blocks after `keep`, linked to it and to each other: some, when there are many, and none that none
+        of the others has.
+        """
         last = min(goal.height, keep.height + APPLY_BLOCKS_MAX)
         heights = range(keep.height + 1, last + 1)
-        names = await _hashes(node, heights)
+        before, names = await _after(node, keep.hash, heights)
+        if others:
+            names = names[: await _shared(others, heights, names)]
         blocks: list[CoinBlock] = []
-        parent, born = keep.hash, set[str]()
+        born = set[str]()
         for start in range(0, len(names), FETCH_BLOCKS_MAX):
             for raw in await _blocks(node, names[start : start + FETCH_BLOCKS_MAX]):
-                if raw.parent != parent:
+                height = heights[len(blocks)]
+                if raw.header.parent != before.hash:
                     raise NodeSilent("NODE_MOVED", f"The node at {node.host} changed its chain while it was read.")
-                blocks.append(await self._digest(raw, heights[len(blocks)], scripts, born))
-                parent = raw.hash
+                if not raw.header.may_follow(before, height) and not knows_easy_blocks(self._network.chain_id):
+                    raise garbled(node.host)
+                blocks.append(await self._digest(raw, height, scripts, born))
+                before = raw.header
         return blocks
 
     async def _digest(self, raw: RawBlock, height: int, scripts: Mapping[bytes, str], born: set[str]) -> CoinBlock:
@@ -164,7 +184,7 @@ class Follower:
         fates = await self._coins.fates([row.outpoint for row in spends]) if spends else []
         ours = born.union(fate.outpoint for fate in fates if fate.created is not None)
         spent = tuple(row for row in spends if row.outpoint in ours)
-        return CoinBlock(BlockMark(height, raw.hash), raw.parent, tuple(created), spent)
+        return CoinBlock(BlockMark(height, raw.header.hash), raw.header.parent, tuple(created), spent)
 
 
 def _moved_on(why: Refused) -> None:
@@ -178,7 +198,33 @@ async def _hashes(node: Speaker[Call], heights: Sequence[int]) -> list[str | Non
     if not heights:
         return []
     said = await node.post([Call("getblockhash", (height,)) for height in heights])
+    return _names(said)
+
+
+def _names(said: Sequence[Answer]) -> list[str | None]:
     return [None if isinstance(name, NodeSaysNo) else str(name) for name in said]
+
+
+async def _after(node: Speaker[Call], keep: str, heights: Sequence[int]) -> tuple[Header, list[str | None]]:
+    """The header of `keep`, whose bytes hash to that name (no node can make it easier), and what `_hashes` says."""
+    calls = [Call("getblockhash", (height,)) for height in heights]
+    header, *said = await node.post([Call("getblockheader", (keep, False)), *calls])
+    try:
+        return read_header(bytes.fromhex(header), keep), _names(said)
+    except (TypeError, ValueError):
+        raise garbled(node.host) from None
+
+
+async def _shared(others: Sequence[Speaker[Call]], heights: Sequence[int], names: Sequence[str | None]) -> int:
+    """How many of these blocks, without a gap, one of the others has at the same heights."""
+    calls = [Call("getblockhash", (height,)) for height in heights]
+    said = await asyncio.gather(*(ask_one(node, calls) for node in others))
+    most = 0
+    for answers in said:
+        theirs = [] if isinstance(answers, NodeSilent) else _names(answers)
+        pairs = takewhile(lambda pair: None is not pair[0] == pair[1], zip(names, theirs, strict=False))
+        most = max(most, sum(1 for _ in pairs))
+    return most
 
 
 async def _blocks(node: Speaker[Call], names: Sequence[str | None]) -> list[RawBlock]:

@@ -18,14 +18,16 @@ class Stand:
 
 @dataclass(frozen=True, slots=True)
 class Stands:
-    """In the order of the nodes; None for one that did not answer."""
+    """In the order of the nodes; None for one that did not answer. `read`: how far our coins are."""
 
     each: Sequence[Stand | None]
+    read: int | None = None
 
     @property
     def head(self) -> int:
-        """The lowest head: what every answering node has."""
-        return min(stand.head.height for stand in self.each if stand)
+        """The lowest head: what every answering node has, and we have read."""
+        heights = [stand.head.height for stand in self.each if stand]
+        return min(heights) if self.read is None else min(*heights, self.read)
 
     @property
     def complete(self) -> bool:

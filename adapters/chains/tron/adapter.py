@@ -14,6 +14,7 @@ from adapters.chains.tron import costs as prices
 from adapters.chains.tron import results, tx
 from adapters.chains.tron.address import bytes_of
 from adapters.chains.tron.costs import Costs, Parameters
+from adapters.chains.tron.history import agreed
 from adapters.chains.tron.look import Lookout
 from adapters.chains.tron.nodes import CALL_TIMEOUT_S, Call, Nodes, open_nodes
 from adapters.chains.tron.outbox import Outbox
@@ -28,6 +29,7 @@ from domain.payout import Draft, Facts, Fee, Payment, Slot, Version
 from domain.ports import Chain, Coins
 
 CLOCKS_APART_MAX_S = 60  # between a node's head and us; the signer bears no more either
+REFERENCE_AGE_MAX_S = 3600  # bytes may name one of the last 65,536 blocks; a node this far behind is no measure
 T = TypeVar("T")
 _log = logging.getLogger("strongroom.chains.tron")
 
@@ -89,18 +91,25 @@ class TronChain:
         return Fee(weight, 1, 0)
 
     async def draft(self, slot: Slot, fee: Fee) -> Draft:
-        """The reference is the lowest solid block any node names, so that all know it and no fork takes it away; the
-        expiration counts from the time of the youngest head, not from our clock, which only says whose head is no
-        measure of it. Raises Unavailable NODE_CLOCK when nobody's is.
+        """The reference is the lowest solid block any node names, once every node has it: bytes that name another one
+        could neither be paid nor be proven dead. The expiration counts from the time of the youngest head, not from our
+        clock, which only says whose head is no measure of it. Raises Unavailable NODE_CLOCK when nobody's is or a node
+        is hours behind, NODES_DIFFER when a node does not have the reference, or why a node is silent.
         """
-        said = await self._nodes.ask_all(Call("wallet/getnowblock"), Call("walletsolidity/getnowblock"))
-        tips = [_read(answers, _two_blocks) for answers in said if not isinstance(answers, NodeSilent)]
-        if not tips:
-            raise next(answers for answers in said if isinstance(answers, NodeSilent))
+        said = await self._nodes.ask_every(Call("wallet/getnowblock"), Call("walletsolidity/getnowblock"))
+        tips = [_read(answers, _two_blocks) for answers in said]
         solid = min((solid for _, solid in tips), key=lambda block: block.number)
         in_time = [head.at_ms for head, _ in tips if self._in_time(head)]
-        if not in_time:
+        if not in_time or max(in_time) - solid.at_ms > REFERENCE_AGE_MAX_S * 1000:
             raise _clocks_apart(self._network)
+        if len(tips) > 1 and not await agreed(self._nodes, solid):
+            raise Unavailable(
+                "NODES_DIFFER",
+                "The nodes do not all have the solid block that a payment would name: compare their blocks.",
+                network=self._network.id,
+                height=solid.number,
+                named=solid.id,
+            )
         expires_at_ms = max(in_time) + self._network.window_s * 1000
         reference = tx.Reference(solid.number, solid.id)
         return tx.draft(slot, fee, self._network, self._assets, reference, expires_at_ms)
@@ -262,7 +271,8 @@ def _energy_of(asset: Asset) -> Callable[[Any], int]:
 
 
 def _two_blocks(answers: Any) -> tuple[results.Block, results.Block]:
-    return results.read_block(answers[0]), results.read_block(answers[1])
+    """The head, and the solid block, whose time nobody can tell wrongly under its id."""
+    return results.read_block(answers[0]), results.read_scanned(answers[1])
 
 
 def _read(answer: Answer, reader: Callable[[Any], T]) -> T:

@@ -3,6 +3,9 @@
 A version can be included only after its reference block, on the branch of that block, and only above a parent that is
 older than its expiration. So the solid blocks from its reference through the first one that reaches its expiration
 are all there is to read; each must name the one before as its parent, or the run proves nothing.
+
+Bytes whose reference block is on no branch that all nodes know are refused in every block, so there is no run to read:
+that the solid chain has another block there is their proof, once its time has reached their expiration.
 """
 
 import logging
@@ -16,6 +19,8 @@ from adapters.chains.tron.tx import Window
 PASS_BLOCKS = 20
 RUN_BLOCKS_MAX = 40_000  # a day and a half of blocks: more than any version of ours can live
 KEPT_MAX = 1024
+REFERENCES = 2**16  # as many blocks, the newest, may be named; by the low bits of their height
+FOREIGN_MAX_MS = 86_400_000  # so long after an expiration the blocks that could be named before it are still told apart
 _log = logging.getLogger("strongroom.chains.tron")
 
 
@@ -45,11 +50,33 @@ class History:
             if await agreed(self._nodes, run[-1]):
                 self._keep(txid, run[-1].at_ms)
                 return run[-1].at_ms
-        return None
+        return await self._excluded(txid, window, solid)
+
+    async def _excluded(self, txid: str, window: Window, solid: Block) -> int | None:
+        """The time of `solid`, when it has reached the expiration and no block through it may hold what names a block
+        as this window does: every node has the same blocks at the heights that could be meant, all of others' names
+        (java-tron, `validateTapos`: the newest block below with these low bits of the height decides).
+        """
+        newest = solid.number - (solid.number - window.low_height) % REFERENCES
+        heights = [height for height in (newest, newest - REFERENCES) if height >= 0]
+        calls = [Call("walletsolidity/getblockbynum", {"num": height}) for height in (*heights, solid.number)]
+        views = [_scanned(answers) for answers in await self._nodes.ask_all(*calls)]
+        if len({view and tuple(block.id for block in view) for view in views}) != 1 or not views[0]:
+            return None
+        [*meant, end] = views[0]
+        if [block.number for block in meant] != heights or end.id != solid.id:
+            return None
+        if any(window.names(block.number, block.id) for block in meant):
+            return None
+        if not window.expires_at_ms <= end.at_ms <= window.expires_at_ms + FOREIGN_MAX_MS:
+            return None
+        _log.warning("a version names a block of no chain", extra={"txid": txid, "height": newest})
+        self._keep(txid, end.at_ms)
+        return end.at_ms
 
     async def _run(self, node: Speaker[Call], window: Window, solid: Block) -> list[Block] | None:
         """One node's solid blocks from the reference block through the first that reaches the expiration."""
-        first = solid.number - (solid.number - window.low_height) % 2**16
+        first = solid.number - (solid.number - window.low_height) % REFERENCES
         run: list[Block] = []
         while len(run) < RUN_BLOCKS_MAX:
             at = first + len(run)
@@ -110,6 +137,15 @@ async def agreed(nodes: Nodes, end: Block) -> bool:
 def blocks_from(first: int, last: int) -> Call:
     """The solid blocks of these numbers, both included."""
     return Call("walletsolidity/getblockbylimitnext", {"startNum": first, "endNum": last + 1})
+
+
+def _scanned(answers: list[Answer] | NodeSilent) -> list[Block] | None:
+    if isinstance(answers, NodeSilent):
+        return None
+    try:
+        return [read_scanned(answer) for answer in answers]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _tips(answers: list[Answer] | NodeSilent) -> tuple[Block, Block] | None:

@@ -1,10 +1,13 @@
 """Raw blocks and transactions are read whole, or not at all."""
 
+from dataclasses import replace
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.chains.bitcoin.blocks import merkle_root, read_block, read_transaction
+from adapters.chains.bitcoin.blocks import Header, _target, merkle_root, read_block, read_transaction
 
 GENESIS_HASH = "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f"
 GENESIS = bytes.fromhex(
@@ -29,11 +32,51 @@ SIGNED = bytes.fromhex(
 
 def test_the_first_block_of_all_is_read_whole() -> None:
     block = read_block(GENESIS, GENESIS_HASH)
-    assert block.parent == "0" * 64
+    assert block.header.parent == "0" * 64
     [coinbase] = block.transactions
     assert coinbase.coinbase
     assert coinbase.txid == "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
     assert [units for units, _ in coinbase.pays] == [50 * 10**8]
+
+
+@pytest.mark.parametrize("name", ["bits", "nonce"])
+def test_a_block_that_lacks_the_work_it_claims_is_none(name: str) -> None:
+    """The first block with a harder target, or another nonce, under its own new hash."""
+    at = {"bits": 75, "nonce": 76}[name]
+    raw = bytearray(GENESIS)
+    raw[at] ^= 0x10
+    with pytest.raises(ValueError, match=r"work|range"):
+        read_block(bytes(raw), sha256(sha256(raw[:80]).digest()).digest()[::-1].hex())
+
+
+@pytest.mark.parametrize(
+    ("bits", "target"),
+    [
+        (0x1D00FFFF, 0xFFFF << 208),
+        (0x207FFFFF, 0x7FFFFF << 232),
+        (0x2100FFFF, 0xFFFF << 240),
+        (0x01123456, 0x12),
+        (0x02123456, 0x1234),
+        (0x03123456, 0x123456),
+    ],
+)
+def test_a_target_is_read_from_its_short_form(bits: int, target: int) -> None:
+    assert _target(bits) == target
+
+
+@pytest.mark.parametrize("bits", [0, 0x00123456, 0x1D000000, 0x1D80FFFF, 0x04923456, 0x2200FFFF, 0xFF123456])
+def test_a_target_that_is_nothing_negative_or_too_large_is_none(bits: int) -> None:
+    with pytest.raises(ValueError, match="range"):
+        _target(bits)
+
+
+@pytest.mark.parametrize(
+    ("height", "times", "may"),
+    [(2015, 1, True), (2015, 2, False), (2017, 4, False), (2016, 4, True), (2016, 5, False)],
+)
+def test_a_target_grows_only_at_every_2016th_block_and_at_most_four_times(height: int, times: int, may: bool) -> None:
+    before = Header("aa", "bb", b"", _target(0x1B0404CB))
+    assert replace(before, target=times * before.target).may_follow(before, height) is may
 
 
 def test_the_witness_is_no_part_of_a_txid() -> None:

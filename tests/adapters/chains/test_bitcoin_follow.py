@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from adapters.chains.bitcoin.adapter import BitcoinChain
+from adapters.chains.bitcoin.address import script_of
 from adapters.chains.bitcoin.follow import Follower
 from adapters.chains.bitcoin.rpc import open_nodes
 from adapters.store.coins import PostgresCoins
@@ -19,6 +20,7 @@ from domain.coin import BlockMark, Coin
 from domain.errors import Unavailable
 from domain.payout import Fee
 from ops.devnet.bitcoin.rpc import RpcError
+from tests.adapters.chains.bitcoin_liar import EASIER_BITS, REGTEST_BITS, lying
 from tests.adapters.chains.bitcoin_world import (
     ASSETS,
     NETWORK,
@@ -30,6 +32,7 @@ from tests.adapters.chains.bitcoin_world import (
     payment,
     slot_of,
 )
+from tests.adapters.chains.scripted import serving
 from tests.adapters.chains.worlds import K
 from tests.fakes.coins import FakeCoins
 
@@ -137,6 +140,50 @@ async def test_a_fork_below_all_that_we_know_stops_everything(world: BitcoinWorl
     await world.coins.seed(BlockMark(height, "ab" * 32), {world.wallet: []})
     with pytest.raises(Unavailable, match="REORG_BEYOND_KNOWN"):
         await follow(world)
+
+
+@pytest.mark.parametrize(("bits", "worked"), [(REGTEST_BITS, False), (EASIER_BITS, False), (EASIER_BITS, True)])
+async def test_blocks_that_cost_their_maker_too_little_are_never_read(
+    world: BitcoinWorld, bits: int, worked: bool
+) -> None:
+    """Alone it stops us while it is there; afterwards we are at the honest tip."""
+    await follow(world)
+    before, tip = world.coins.unspent(world.wallet), await world.coins.tip()
+    liar = await lying(world.node, script_of(world.wallet), K + 2, bits=bits, worked=worked)
+    async with serving(liar) as urls, open_nodes(urls, NETWORK) as nodes:
+        with pytest.raises(Unavailable, match="NODE_GARBLED"):
+            await Follower(nodes, world.coins, NETWORK)()
+    assert (world.coins.unspent(world.wallet), await world.coins.tip()) == (before, tip)
+    await honest_again(world)
+
+
+@pytest.mark.parametrize("worked", [True, False])
+async def test_a_node_that_claims_most_work_and_is_alone_with_its_blocks_moves_nothing(
+    local: LocalBitcoin, world: BitcoinWorld, worked: bool
+) -> None:
+    """Here blocks cost nothing, so even those with work are free."""
+    await follow(world)
+    height = await world.node.height()
+    liar = await lying(world.node, script_of(world.wallet), K + 2, worked=worked)
+    async with serving(liar) as urls, open_nodes([local.url, *urls], NETWORK) as nodes:
+        both = Follower(nodes, world.coins, NETWORK)
+        stands = await both()
+        assert stands.best[0] == 1, "the liar must be the one that is followed, or this shows nothing"
+        assert stands.head == height
+        await world.mine(2)
+        assert (await both()).head == height, "the two differ from here on"
+        assert world.coins.unspent(world.wallet) == await world.really_unspent()
+    await honest_again(world)
+
+
+async def honest_again(world: BitcoinWorld) -> None:
+    """Without the liar, payments are read as if it had never been."""
+    await world.node.fund([(world.wallet, 424_242)], K + 3)
+    await follow(world)
+    tip = await world.coins.tip()
+    assert tip is not None
+    assert tip.hash == await world.node.tip()
+    assert world.coins.unspent(world.wallet) == await world.really_unspent()
 
 
 async def test_a_wallet_begins_with_all_it_has_and_an_early_reorganisation_finds_its_way(world: BitcoinWorld) -> None:

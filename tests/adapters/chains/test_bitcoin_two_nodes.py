@@ -119,6 +119,32 @@ async def test_without_one_of_the_nodes_nothing_is_final(two_nodes: TwoNodes) ->
         assert concluded(slot, [version], await chain.observe(slot, [version])) is not None
 
 
+async def test_what_only_one_of_two_answering_nodes_has_waits_and_what_the_other_cannot_say_does_not(
+    two_nodes: TwoNodes,
+) -> None:
+    async with two_chained(two_nodes) as (chain, coins, key, purse):
+        slot = slot_of(key.address, purse[:1], [payment()])
+        await chain.observe(slot, [])
+        shared = await coins.tip()
+        assert shared is not None
+        await two_nodes.split()
+        await two_nodes.one.mine(K + 2)
+        await two_nodes.other.mine(K + 1, Key.new().address)
+        assert (await chain.observe(slot, [])).head == shared.height
+        assert await coins.tip() == shared
+        read = await chain.outgoing(key.address, 0)
+        assert read.through == shared.height - K + 1, "a key's use is called read only in blocks that were read"
+
+        await two_nodes.join()
+        await two_nodes.one.mine(1)
+        await two_nodes.other.stop()
+        try:
+            assert (await chain.observe(slot, [])).head == shared.height + K + 3
+        finally:
+            await two_nodes.other.start()
+            await two_nodes.join()
+
+
 async def test_the_dearest_node_decides_the_price(two_nodes: TwoNodes) -> None:
     """One node's pool takes nothing below 25 base units per vbyte."""
     await two_nodes.other.stop()
