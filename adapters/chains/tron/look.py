@@ -96,7 +96,8 @@ def _sighting(
 
 def _inclusion(txid: str, views: Sequence[View], final_block: int, effect: Expected) -> Inclusion | None:
     """Where the version is, if all nodes that show it agree and no node has another block at that height; at final
-    depth none may be without that block.
+    depth none may be without that block, and the solid blocks of every node must hold the version: no node's word alone
+    settles anything.
     """
     claims = set()
     for view in views:
@@ -109,7 +110,9 @@ def _inclusion(txid: str, views: Sequence[View], final_block: int, effect: Expec
     ids = [view.ids.get(claim.block, "") for view in views]
     if not claim.block_hash or any(id_ not in ("", claim.block_hash) for id_ in ids):
         return None
-    return claim if claim.block > final_block or "" not in ids else None
+    if claim.block > final_block:
+        return claim
+    return claim if "" not in ids and all(txid in view.solid for view in views) else None
 
 
 def _used(sightings: Sequence[Sighting], views: Sequence[View], final_block: int) -> tuple[bool, str | None]:

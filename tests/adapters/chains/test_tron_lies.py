@@ -12,7 +12,7 @@ from adapters.chains.tron.adapter import open_tron
 from adapters.chains.tron.results import _id_of
 from adapters.chains.tron.tx import window
 from domain.errors import Unavailable
-from domain.payout import Slot, Version, all_dead
+from domain.payout import Slot, Version, all_dead, inclusion
 from domain.ports import Chain
 from tests.adapters.chains.tron_world import COIN, TOKEN, LocalTron, TronWorld
 from tests.adapters.chains.worlds import K
@@ -23,17 +23,22 @@ NEWEST, NUMBERED = "/walletsolidity/getnowblock", "/walletsolidity/getblockbynum
 
 
 class Liar:
-    """A true node, but for one solid block: `block` is what it has at that height, and while it `stays` its newest."""
+    """A true node, but for one solid block: `block` is what it has at that height, and while it `stays` its newest. Of
+    the transaction `without` it knows nothing.
+    """
 
     def __init__(self, local: LocalTron, block: dict[str, Any]) -> None:
         self.url = ""
         self.stays = True
+        self.without = ""
         self._local = local
         self._block = block
 
     async def serve(self, request: web.Request) -> web.Response:
         words = await request.json()
         height = self._block["block_header"]["raw_data"]["number"]
+        if self.without and words.get("value") == self.without:
+            return web.json_response({})
         newest = request.path == NEWEST and self.stays
         if newest or (request.path == NUMBERED and words["num"] == height):
             return web.json_response(self._block)
@@ -153,3 +158,24 @@ async def test_bytes_that_name_a_true_block_are_not_excluded_by_what_nodes_forgo
         assert not all_dead([version], await chain.observe(slot, [version]))
     await world.forget(None)
     assert all_dead([version], await world.chain.observe(slot, [version]))
+
+
+# ---------------------------------------------------------------- what is paid
+@pytest.mark.parametrize("turn", [1, -1])
+async def test_a_payment_that_one_node_alone_shows_in_the_solid_blocks_of_all_settles_nothing(
+    world: TronWorld, local: LocalTron, turn: int
+) -> None:
+    slot = world.slot(1)
+    version = world.sign(await world.chain.draft(slot, world.fee), 1)
+    await world.chain.broadcast(version)
+    await world.mine(2 * K)
+    async with lying(local, solid_block(local, below=1)) as other:
+        other.stays, other.without = False, version.txid
+        async with asking(world, local, *[local.url, other.url][::turn]) as chain:
+            facts = await chain.observe(slot, [version])
+            assert (facts.used, facts.consumer, inclusion(facts)) == (False, None, None)
+            assert not all_dead([version], facts)
+            other.without = ""
+            facts = await chain.observe(slot, [version])
+            assert facts.used
+            assert inclusion(facts) is not None
