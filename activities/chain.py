@@ -56,9 +56,12 @@ class RedraftOrder:
 
 @dataclass(frozen=True, slots=True)
 class VoidOrder:
-    """A slot that people want ended without a payment."""
+    """A slot that people want ended without a payment. `last`: the version its story had signed last, which the books
+    may not know yet.
+    """
 
     slot: Slot
+    last: Version | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +123,18 @@ class ChainActivities:
 
     @activity.defn
     async def draft_void(self, order: VoidOrder) -> VoidStep:
-        """How the slot is voided: at a fee that replaces its last version. Raises Refused FEE_ABOVE_CAP,
-        ONLY_TIME_DECIDES.
+        """How the slot is voided: at a fee that replaces its dearest version. One that is signed and not stored is
+        stored first, for no version is forgotten. Raises Refused FEE_ABOVE_CAP, ONLY_TIME_DECIDES, SLOT_CONSUMED,
+        SLOT_CLOSED.
         """
         async with Pulse():
             versions = await self._books.versions(order.slot.id)
+            if order.last is not None and order.last.txid not in {version.txid for version in versions}:
+                versions = await self._books.begin_delivery(order.last, self._clock())
             if versions and versions[-1].void:
                 return VoidStep(version=versions[-1])
-            return VoidStep(draft=await self._chain.void(order.slot, versions[-1].fee if versions else None))
+            dearest = max((version.fee for version in versions), key=lambda fee: fee.most, default=None)
+            return VoidStep(draft=await self._chain.void(order.slot, dearest))
 
     @activity.defn
     async def prove_consumed(self, order: ProofOrder) -> Consumption | None:

@@ -25,6 +25,8 @@ from workflows.options import BOOKS, SIGNING, on
 from workflows.state import PayoutState, PayoutStatus
 
 REDRAFTS_MAX = 3
+# Runs that were resumed before this was known go on without bumps, as their histories say.
+BUMPS_COME_BACK = "resuming brings bumps back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,11 @@ class SlotStory:
             self._state.asked.append(endorsed)
 
     def look_again(self) -> None:
-        """The wallet was resumed: a story that stands still goes on."""
+        """The wallet was resumed: a story that stands still goes on, and one whose bump was refused may bump again."""
         self._state.resumed += 1
+        self._state.halted = None
+        if not self._state.may_bump and workflow.patched(BUMPS_COME_BACK):
+            self._state.may_bump = True
 
     @property
     def slot_id(self) -> str:
@@ -80,7 +85,8 @@ class SlotStory:
     @property
     def status(self) -> PayoutStatus:
         version = self._state.version
-        return PayoutStatus(version.number if version else 0, version.txid if version else None, self._state.halted)
+        number, txid = (version.number, version.txid) if version else (0, None)
+        return PayoutStatus(number, txid, self._state.halted, self._state.unheeded)
 
     async def _turn(self, version: Version) -> Told | None:
         """One delivery, and what it asks for; the end of the story when it is proven."""
@@ -113,7 +119,8 @@ class SlotStory:
         return None
 
     async def _obey(self, endorsed: Endorsed) -> None:
-        """Does what people ordered; what cannot be done is said, and everything goes on as before."""
+        """Does what people ordered; what cannot be done is said until they order more, and all goes on as before."""
+        self._state.unheeded = None
         if endorsed.procedure.kind == Kind.SPEED_UP and self._state.version is not None:
             self._state.hasten, self._state.may_bump = self._state.version.number, True
         elif endorsed.procedure.kind == Kind.VOID:
@@ -128,14 +135,16 @@ class SlotStory:
         self._state.given_up = consumer is not None
 
     async def _void(self, endorsed: Endorsed) -> None:
-        """Has a version signed that pays nobody. An older one may still win: only the facts say which did."""
-        slot = self._order.slot
+        """Has a version signed that pays nobody. An older one may still win: only the facts say which did. One that was
+        signed a moment ago is not in the books yet: it is named, for that is what the void has to outbid.
+        """
+        slot, last = self._order.slot, self._state.version
         try:
             step = await workflow.execute_activity_method(
-                ChainActivities.draft_void, VoidOrder(slot), **on(slot.network)
+                ChainActivities.draft_void, VoidOrder(slot, last), **on(slot.network)
             )
         except ActivityError as error:
-            return self._say(f"**it cannot be voided**: {self._refused('drafting', error)}")
+            return self._not_voided(self._refused("drafting", error))
         before, self._state.void = self._state.void, endorsed
         if step.draft is None:
             self._state.version = step.version
@@ -143,8 +152,12 @@ class SlotStory:
         version, refused = await self._ask_signer(step.draft)
         if version is None:
             self._state.void = before
-            self._say(f"**it cannot be voided**: {refused}")
+            self._not_voided(refused)
         return None
+
+    def _not_voided(self, why: str) -> None:
+        self._state.unheeded = f"**it cannot be voided**: {why}"
+        self._say("it goes on as before")
 
     async def _bumped(self, draft: Draft) -> None:
         """The next version. When the signer refuses a higher fee, those that are out may still win: watch on. Beside
@@ -182,13 +195,15 @@ class SlotStory:
         return await workflow.execute_activity_method(ChainActivities.redraft, order, **on(self._order.slot.network))
 
     async def _delivered(self, version: Version) -> Delivery | None:
-        """What the delivery came to; None when people ordered something meanwhile: it is broken off, which may be done
-        at any point of it.
+        """What the delivery came to; None when people ordered something meanwhile, or by resuming gave back the bumps
+        that it goes without: it is broken off, which may be done at any point of it.
         """
         self._say(f"version {version.number} is out as `{version.txid}`")
         order = DeliverOrder(self._order.slot, version, self._state.may_bump, self._state.hasten)
         running = workflow.start_activity_method(ChainActivities.deliver, order, **on(self._order.slot.network))
-        await workflow.wait_condition(lambda: running.done() or bool(self._state.asked))
+        await workflow.wait_condition(
+            lambda: running.done() or bool(self._state.asked) or (self._state.may_bump and not order.may_bump)
+        )
         if not running.done():
             running.cancel()
             with suppress(ActivityError, asyncio.CancelledError):
@@ -239,4 +254,5 @@ class SlotStory:
 
     def _say(self, says: str) -> None:
         slot = self._order.slot
-        self._show(f"Slot {slot.scarce} of `{slot.wallet}` on {slot.network}: {says}")
+        unheeded = f"\n\n{self._state.unheeded}" if self._state.unheeded else ""
+        self._show(f"Slot {slot.scarce} of `{slot.wallet}` on {slot.network}: {says}{unheeded}")

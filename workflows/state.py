@@ -40,11 +40,14 @@ class Plea:
 
 @dataclass(frozen=True, slots=True)
 class PayoutStatus:
-    """What an operator sees: how many versions were signed, the last one's txid, and why it stands still if it does."""
+    """What an operator sees: how many versions were signed, the last one's txid, why it stands still if it does, and
+    why what people ordered last could not be done.
+    """
 
     versions: int
     txid: str | None
     halted: str | None
+    unheeded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class WithdrawalState:
 class PayoutState:
     """All that a slot's story knows. `refused`: the signer refused the first bytes; `hasten`: the number of the version
     that people want outbid at once; `heard` and `asked`: procedures, and those not obeyed yet; `void`: the one by which
-    all further versions pay nobody; `given_up`: the books say that a stranger consumed the slot.
+    all further versions pay nobody; `unheeded`: why the last of them could not be obeyed; `given_up`: the books say
+    that a stranger consumed the slot.
     """
 
     version: Version | None = None
@@ -122,6 +126,7 @@ class PayoutState:
     heard: list[Endorsed] = field(default_factory=list)
     asked: list[Endorsed] = field(default_factory=list)
     void: Endorsed | None = None
+    unheeded: str | None = None
     given_up: bool = False
 
 

@@ -149,9 +149,9 @@ def check_recipient(why_not: str, payment: Payment, wallet: str) -> None:
 
 def check_fee(order: SigningOrder, reading: Reading, network: Network, own_cap: int) -> None:
     """The most this version can cost is within every cap: the signer's, the slot's, what people saw in each intent (the
-    fee is the slot's as a whole, so the smallest counts), and the network's price and share of what is paid.
+    fee is the slot's as a whole, so the smallest counts), and the network's share of what is paid.
 
-    Raises Refused SIGNER_FEE_ABOVE_CAP or SIGNER_PRICE_ABOVE_CAP.
+    Raises Refused SIGNER_FEE_ABOVE_CAP.
     """
     caps = {f"intent {item.intent.withdrawal_id}": int(item.intent.fee_cap) for item in order.items}
     caps |= {"the signer's rules": own_cap, "the slot": int(order.slot.fee_cap)}
@@ -167,13 +167,21 @@ def check_fee(order: SigningOrder, reading: Reading, network: Network, own_cap: 
             most=str(most),
             cap=str(cap),
         )
-    if order.draft.fee.price > network.fees.price_cap:
+
+
+def check_price(order: SigningOrder, network: Network) -> None:
+    """No unit of weight costs more than the network's cap. Raises Refused SIGNER_PRICE_ABOVE_CAP."""
+    if above_price_cap(order, network):
         raise Refused(
             "SIGNER_PRICE_ABOVE_CAP",
             f"No version on {network.name} offers more than {network.fees.price_cap} for a unit.",
             price=str(order.draft.fee.price),
             cap=str(network.fees.price_cap),
         )
+
+
+def above_price_cap(order: SigningOrder, network: Network) -> bool:
+    return order.draft.fee.price > network.fees.price_cap
 
 
 def _offers(said: Fee, reading: Reading) -> bool:

@@ -94,6 +94,7 @@ class SigningVault:
             why_not = family.refuse_recipient(payment.recipient, network, self._catalogue.assets.values())
             orders.check_recipient(why_not, payment, address)
         orders.check_fee(order, reading, network, rules.network_fee_cap)
+        orders.check_price(order, network)
         self._note_rejections(judged, now)
         with self._store.page() as page:
             return self._next_version(page, order, reading, judged, now)
@@ -101,10 +102,15 @@ class SigningVault:
     def _judge_and_void(self, order: SigningOrder, asked: Endorsed, reading: Reading, now: datetime) -> Version:
         """A version that pays nobody, for people who endorsed it for this very slot. The slot pays no more afterwards;
         what was signed before may still win.
+
+        Where bytes fix a sum, a void may pass the price cap: it is small and has to outbid the sum of all that it
+        replaces. The caps of the sum hold it, and what it adds to the dearest version counts against the day's.
         """
         network, family, key, rules = self._network(order.slot.network)
         orders.check_void(order, reading, family.address(key.account, network))
         orders.check_fee(order, reading, network, rules.network_fee_cap)
+        if reading.fee_units is None:
+            orders.check_price(order, network)
         people = quorum.endorsers(asked, Kind.VOID, order.slot.id, self._roster)
         slot, fee = order.slot.id, order.draft.fee
         with self._store.page() as page:
@@ -120,6 +126,8 @@ class SigningVault:
             if known is not None:
                 return known
             _refuse_full(versions)
+            if orders.above_price_cap(order, network):
+                _spend_fee(page, order, rules, fee.most - _dearest(versions), now)
             return _signed(page, order, family, key, len(versions) + 1, now)
 
     def _next_version(
@@ -152,8 +160,7 @@ class SigningVault:
             for j in judged:
                 self._enter(page, slot, j, cleared[j.intent_hash], now)
         if not page.approved(slot):
-            dearest = max((version.fee.most for version in versions), default=0)
-            _spend_fee(page, order, rules, fee.most - dearest, now)
+            _spend_fee(page, order, rules, fee.most - _dearest(versions), now)
         return _signed(page, order, family, key, len(versions) + 1, now, reading.expires_at_ms or 0)
 
     def _give_up(self, page: Page, order: SigningOrder, reading: Reading, now: datetime) -> None:
@@ -247,15 +254,22 @@ def _refuse_full(versions: Sequence[Version]) -> None:
         raise Refused("SIGNER_VERSIONS_FULL", f"A slot has at most {VERSIONS_MAX} versions; offer one of them.")
 
 
+def _dearest(versions: Sequence[Version]) -> int:
+    """The most that any of them may cost."""
+    return max((version.fee.most for version in versions), default=0)
+
+
 def _spend_fee(page: Page, order: SigningOrder, rules: NetworkRules, units: int, now: datetime) -> None:
-    """Fees are money too: what unapproved versions offer the network together is capped as well."""
+    """Fees are money too: what unapproved versions offer the network together is capped as well, and what voids above
+    the price cap add.
+    """
     if units <= 0:  # only one version of a slot is ever included: the dearest is what counts
         return
     spent = page.spend(f"fee/{order.slot.network}", units, rules.fee_day_max, order.slot.id, now)
     if spent is not None:
         raise Refused(
             "SIGNER_FEE_DAY_CAP",
-            "What unapproved payments may offer the network in 24 hours is spent; wait, or let people approve.",
+            "What may be offered to the network in 24 hours without approvals is spent; wait, or let people approve.",
             spent=str(spent),
             cap=str(rules.fee_day_max),
         )

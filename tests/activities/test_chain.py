@@ -10,7 +10,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.chain import ChainActivities, DeliverOrder, ProofOrder, RedraftOrder
+from activities.chain import ChainActivities, DeliverOrder, ProofOrder, RedraftOrder, VoidOrder, VoidStep
 from domain.errors import Unavailable
 from domain.payout import Act, Consumption, Delivery, Draft, Facts, Fee, Slot, Version
 from domain.withdrawal import Stage
@@ -144,6 +144,36 @@ async def test_fresh_bytes_take_the_place_of_the_same_dead_versions_and_beat_whi
     inside.on_heartbeat = beat
     redraft: Any = ChainActivities(world.chain, world.books).redraft
     assert await inside.run(redraft, RedraftOrder(order.slot, stale)) == stale
+
+
+# ---------------------------------------------------------------- voiding
+async def void(world: World, inside: ActivityEnvironment, order: VoidOrder) -> VoidStep:
+    draft_void: Any = ChainActivities(world.chain, world.books).draft_void
+    step: VoidStep = await inside.run(draft_void, order)
+    return step
+
+
+async def test_a_void_outbids_what_was_signed_a_moment_ago_which_is_stored_and_not_forgotten(
+    slow_world: World, inside: ActivityEnvironment
+) -> None:
+    world = slow_world
+    order = await planned(world)
+    first = order.version
+    await world.books.begin_delivery(first, datetime.now(UTC))
+    dearer = replace(first.fee, price=2 * first.fee.price, tip=2 * first.fee.tip)
+    second = signed(await world.chain.draft(order.slot, dearer), 2)
+    assert not world.chain.sent
+
+    step = await void(world, inside, VoidOrder(order.slot, second))
+    assert list(await world.books.versions(order.slot.id)) == [first, second]
+    assert step.draft is not None
+    assert step.draft.fee.price > second.fee.price
+    assert step.draft.fee.tip > second.fee.tip
+    assert not world.chain.sent, "nobody offers what is to be outbid"
+    assert (await void(world, inside, VoidOrder(order.slot, first))).draft == step.draft, "an old word lowers nothing"
+
+    third = replace(signed(step.draft, 3), void=True)
+    assert (await void(world, inside, VoidOrder(order.slot, third))).version == third
 
 
 # ---------------------------------------------------------------- a stranger's slot

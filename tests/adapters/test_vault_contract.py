@@ -11,6 +11,7 @@ from domain.errors import Refused
 from domain.payout import Draft, Fee, SigningOrder
 from domain.ports import Vault
 from tests.adapters.vault.desk import FEE, GWEI, WALLET, Desk, intent
+from tests.adapters.vault.test_voiding import void_order
 from tests.fakes.vault import FakeVault
 
 DEARER = Fee(FEE.weight, 45 * GWEI, 3 * GWEI)
@@ -73,6 +74,15 @@ async def test_a_slot_of_another_wallet_is_refused(vault: Vault, desk: Desk) -> 
     id_ = "ethereum/0x" + "11" * 20 + "/0"
     slot, draft = dataclasses.replace(order.slot, id=id_), Draft(id_, order.draft.unsigned, FEE)
     assert await refusal(vault, dataclasses.replace(order, slot=slot, draft=draft)) == "SIGNER_SLOT_ID"
+
+
+async def test_what_should_pay_nobody_is_never_answered_with_a_version_that_pays(vault: Vault, desk: Desk) -> None:
+    paying = await vault.sign(desk.order(intent()))
+    assert await refusal(vault, void_order(desk, "anna", "boris", fee=FEE)) == "SIGNER_FEE_TAKEN"
+    assert await vault.sign(desk.order(intent())) == paying
+    assert (await vault.sign(desk.order(intent(), fee=DEARER))).number == 2, "a refusal voids nothing"
+    above = Fee(FEE.weight, DEARER.price + GWEI, DEARER.tip + GWEI)
+    assert (await vault.sign(void_order(desk, "anna", "boris", fee=above))).void
 
 
 async def test_twenty_at_once_get_one_version_each(vault: Vault, desk: Desk) -> None:

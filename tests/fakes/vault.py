@@ -50,7 +50,7 @@ class FakeVault:
         if slot.id in self._consumed:
             raise Refused("SIGNER_SLOT_CONSUMED", "People gave this slot up; nothing more is signed for it.")
         if order.void is not None:
-            self._void(order.void, slot.id)
+            self._void(order.void, slot.id, known)
         elif slot.id not in self._voided:
             self._bind(order)
         elif known is None:
@@ -63,11 +63,13 @@ class FakeVault:
         versions.append(Version(slot.id, len(versions) + 1, txid, raw, draft.fee, self._clock(), void))
         return versions[-1]
 
-    def _void(self, endorsed: Endorsed, slot: str) -> None:
-        """Two names are enough here; whose signatures they are, the real signer judges."""
+    def _void(self, endorsed: Endorsed, slot: str, known: Version | None) -> None:
+        """Two names are enough here; whose signatures they are, the real signer judges. `known`: what has this fee."""
         asked, people = endorsed.procedure, {word.approver for word in endorsed.endorsements}
         if (asked.kind, asked.subject) != ("VOID", slot) or len(people) < 2:
             raise Refused("SIGNER_ENDORSEMENTS", "Two different people must endorse this very procedure.")
+        if known is not None and not known.void:
+            raise Refused("SIGNER_FEE_TAKEN", "A paying version of this slot has this very fee; offer another one.")
         self._voided.add(slot)
 
     def _bind(self, order: SigningOrder) -> None:

@@ -208,6 +208,19 @@ async def bump_refused(world: World, env: WorkflowEnvironment) -> dict[str, Hand
 
 
 @path(slow=True)
+async def bump_brought_back(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    """`withdrawal-bump-refused-for-good` went this way too, before resuming brought bumps back."""
+    async with _paying(world) as withdrawal:
+        await world.until(lambda: bool(world.chain.sent), "the first bytes out")
+        world.vault.failures = [Refused("SIGNER_FEE_DAY_CAP", "What may be offered in 24 hours is spent.")]
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        await world.resume("the day is over")
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "a second version")
+        world.model.mine(3)
+    return {"withdrawal-bump-brought-back": withdrawal}
+
+
+@path(slow=True)
 async def failed(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
     async with _paying(world) as withdrawal:
         await world.until(lambda: bool(world.chain.sent), "the bytes out")
@@ -248,6 +261,22 @@ async def hastened_and_voided(world: World, env: WorkflowEnvironment) -> dict[st
         world.model.mine(3)
         await withdrawal.result()
     return {"withdrawal-voided": withdrawal}
+
+
+@path(slow=True)
+async def void_refused(world: World, env: WorkflowEnvironment) -> dict[str, Handle]:
+    network = world.model.network
+    world.model.network = replace(network, fees=replace(network.fees, bump_after_s=3600))
+    slot = f"{network.id}/{world.wallet.lower()}/0"
+    async with _paying(world) as withdrawal:
+        await world.until(lambda: bool(world.chain.sent), "the bytes out")
+        world.vault.failures = [Refused("SIGNER_FEE_TAKEN", "A paying version of this slot has this very fee.")]
+        await world.carry_out(world.endorsed(Kind.VOID, slot))
+        await world.until(lambda: len(world.vault.orders) == 2, "the void at the signer")
+        await world.carry_out(world.endorsed(Kind.VOID, slot, reason="once more"))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "one that pays nobody")
+        world.model.mine(3)
+    return {"withdrawal-void-refused": withdrawal}
 
 
 @path()

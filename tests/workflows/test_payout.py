@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 import activities.hot_wallet
 from activities.chain import DeliverOrder
 from domain.errors import Refused, Unavailable, Uncertain
-from domain.payout import Delivery, Draft, Fee, Slot, hot_wallet_workflow_id
+from domain.payout import Delivery, Draft, Fee, SigningOrder, Slot, Version, hot_wallet_workflow_id
 from domain.ports import Conclusion
 from domain.procedure import Kind
 from domain.withdrawal import Stage
 from tests.fakes.chain import Tx
-from tests.workflows.world import ETHEREUM, USDT, World
+from tests.workflows.world import ETHER, ETHEREUM, RECIPIENT, USDT, World
 from workers.hosting import Hosted, worker
 from workflows.hot_wallet import HotWalletWorkflow
 from workflows.options import ORCHESTRATOR_QUEUE, chain_queue
@@ -283,6 +284,48 @@ async def test_a_refused_bump_halts_the_wallet_but_the_version_that_is_out_still
         assert (await handle.result()).stage is Stage.SETTLED
     assert world.arrived() == COINS
     assert len(set(world.chain.sent)) == 1
+
+
+async def test_a_refused_bump_is_tried_again_by_itself_once_the_wallet_is_resumed(slow_world: World) -> None:
+    world = slow_world
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.vault.failures = [Refused("SIGNER_FEE_DAY_CAP", "What may be offered in 24 hours is spent.")]
+        await world.until(lambda: world.halted() is not None, "the wallet halted")
+        assert "SIGNER_FEE_DAY_CAP" in str(await _halted(handle))
+        await world.looks()
+        assert len(world.vault.orders) == 2, "nothing is asked of the signer before people looked"
+        await world.resume("the day is over")
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "the second version")
+        assert await _halted(handle) is None
+        assert world.halted() is None
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+    world.assert_books_agree()
+
+
+async def test_a_bump_that_is_refused_again_halts_again(slow_world: World) -> None:
+    world = slow_world
+    spent = Refused("SIGNER_FEE_DAY_CAP", "What may be offered in 24 hours is spent.")
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.vault.failures = [spent, spent]
+        for asked in (2, 3):
+            await world.until(lambda: world.halted() is not None, "the wallet halted")
+            await world.looks()
+            assert len(world.vault.orders) == asked, "one try for each time that people looked"
+            await world.resume(f"looked, after {asked} orders")
+        await world.until(lambda: len(set(world.chain.sent)) >= 2, "the second version")
+        world.model.mine(3)
+        assert (await handle.result()).stage is Stage.SETTLED
+    assert world.arrived() == COINS
+
+
+async def _halted(handle: WorkflowHandle[Any, Any]) -> str | None:
+    """Why the story that a withdrawal tells stands still."""
+    status = await handle.query(WithdrawalWorkflow.status)
+    return status.slot.halted if status.slot else None
 
 
 async def test_an_end_that_the_books_refuse_halts_and_is_settled_after_people_looked(world: World) -> None:
@@ -569,6 +612,72 @@ async def test_two_people_void_a_stuck_payment_and_its_money_goes_back(slow_worl
     assert world.available() == 10_000 * 10**6
     assert world.held() == 0
     world.assert_books_agree()
+
+
+async def test_what_pays_nobody_outbids_a_bump_that_was_being_signed_meanwhile(slow_world: World) -> None:
+    """Coins of the network weigh the same paid or voided: a void beside the books' last version has the bump's fee."""
+    world = slow_world
+    patient(world)
+    sign, reached, go = world.vault.sign, asyncio.Event(), asyncio.Event()
+
+    async def held(order: SigningOrder) -> Version:
+        if len(world.vault.orders) == 1:
+            reached.set()
+            await go.wait()
+        return await sign(order)
+
+    world.vault.sign = held  # type: ignore[method-assign]
+    async with world.at_work():
+        await world.serve()
+        handle = await world.withdraw("0.2", asset=ETHER)
+        await world.until(lambda: bool(world.chain.sent), "the first bytes out")
+        await world.carry_out(world.endorsed(Kind.SPEED_UP, slot_of(world), people=["ann"]))
+        await asyncio.wait_for(reached.wait(), 30)
+        assert (await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))).taken
+        await world.until(lambda: _told_of(handle, 2), "the story told of both, before the bump is signed")
+        go.set()
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
+        versions = await world.books.versions(slot_of(world))
+        assert [(one.number, one.void) for one in versions] == [(1, False), (2, False), (3, True)]
+        assert world.chain.sent[-1] == versions[2].txid
+        assert versions[1].txid not in world.chain.sent, "what was being signed is kept, and offered to nobody"
+        world.model.mine(3)
+        end = await handle.result()
+    assert (end.stage, end.reason) == (Stage.FAILED, "VOIDED")
+    assert world.model.balance(ETHER, RECIPIENT) == 0
+    world.assert_books_agree()
+
+
+async def _told_of(handle: WorkflowHandle[Any, Any], procedures: int) -> bool:
+    """Whether so many procedures stand in the history of a story."""
+    events = (await handle.fetch_history()).events
+    names = [event.workflow_execution_signaled_event_attributes.signal_name for event in events]
+    return names.count("procedure") == procedures
+
+
+async def test_why_a_void_was_refused_stays_in_sight_until_people_order_more(slow_world: World) -> None:
+    world = slow_world
+    patient(world)
+    async with world.at_work():
+        _, handle = await sent(world)
+        world.vault.failures = [Refused("SIGNER_ENDORSEMENTS", "Two different people must endorse this procedure.")]
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world)))
+        await world.until(lambda: len(world.vault.orders) == 2, "the void at the signer")
+        await world.looks()
+        assert "SIGNER_ENDORSEMENTS" in str(await _unheeded(handle))
+        shown = (await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)).current_details
+        assert "it cannot be voided" in shown
+        assert "version 1 is out" in shown
+        await world.carry_out(world.endorsed(Kind.VOID, slot_of(world), reason="the roster is mended"))
+        await world.until(lambda: len(set(world.chain.sent)) == 2, "the version that pays nobody")
+        assert await _unheeded(handle) is None
+        world.model.mine(3)
+        assert (await handle.result()).reason == "VOIDED"
+
+
+async def _unheeded(handle: WorkflowHandle[Any, Any]) -> str | None:
+    status = await handle.query(WithdrawalWorkflow.status)
+    return status.slot.unheeded if status.slot else None
 
 
 async def test_an_older_version_may_still_win_over_the_one_that_pays_nobody(slow_world: World) -> None:

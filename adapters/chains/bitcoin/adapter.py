@@ -109,8 +109,12 @@ class BitcoinChain:
         return await asyncio.to_thread(tx.draft, slot, what, await self._previous_of(slot.inputs))
 
     async def broadcast(self, version: Version) -> None:
-        """The nodes' own guard against a fee by mistake is always set: twice our cap, for change left to the fee."""
-        most = min(Decimal(2 * self._network.fees.price_cap * 1000) / 10**8, Decimal(1))
+        """The nodes' own guard against a fee by mistake is always set: twice our cap, for change left to the fee; for
+        what pays nobody twice what it says, which is more where it outbids a large batch.
+        """
+        cap = self._network.fees.price_cap
+        price = max(cap, version.fee.price) if version.void else cap
+        most = min(Decimal(2 * price * 1000) / 10**8, Decimal(1))
         call = Call("sendrawtransaction", (version.raw.removeprefix("0x"), f"{most:.8f}"))
         replies.judge(await self._nodes.tell(call, BROADCAST_GRACE_S), version.txid)
 

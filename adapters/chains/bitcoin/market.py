@@ -68,7 +68,11 @@ def bump(slot: Slot, last: Fee, market: int, step: int, evicted: int, rules: Fee
 
 def void(slot: Slot, last: Fee | None, market: Market, evicted: int, rules: FeeRules) -> tx.Plan | None:
     """What gives all coins of `slot` back to its wallet and takes the place of `last` (which paid no more than it
-    offered) and of what was built on that. None when that passes a cap or is more than the coins hold.
+    offered) and of what was built on that. None when the market's price or the sum passes a cap, or the coins hold
+    less.
+
+    Its own price is bounded by the slot's cap alone: it has to pay the whole sum that a batch of a hundred offered
+    (rule 3), with the weight of one small output.
     """
     own = tx.vbytes(len(slot.inputs), [script_of(slot.wallet)])
     price = market.price
@@ -76,6 +80,6 @@ def void(slot: Slot, last: Fee | None, market: Market, evicted: int, rules: FeeR
         pushed_out = last.most + evicted
         price = max(price, last.price + market.step, -(-pushed_out // own) + market.step)
     what = tx.plan(slot.inputs, (), slot.wallet, Fee(own, price, 0))
-    if what is None or not what.change or price > rules.price_cap or what.fee.most > int(slot.fee_cap):
+    if what is None or not what.change or market.price > rules.price_cap or what.fee.most > int(slot.fee_cap):
         return None
     return what

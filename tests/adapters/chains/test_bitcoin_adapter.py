@@ -211,6 +211,24 @@ async def test_bumps_go_on_until_the_change_is_used_up_and_each_takes_the_others
     assert final.txid == versions[-1].txid
 
 
+async def test_a_batch_of_a_hundred_is_voided_at_the_node(world: BitcoinWorld) -> None:
+    """The node's own guard lets through what outbids it, and still stops a paying version that dear."""
+    batch = [payment(50_000) for _ in range(100)]
+    slot = slot_of(world.wallet, world.purse[:1], batch)
+    one = await sent(world, slot, price=40)
+    two = replace(world.sign(await world.chain.void(slot, one.fee), 2), void=True)
+    assert two.fee.price > 2 * NETWORK.fees.price_cap, "or the guard was not tried"
+    with pytest.raises(Refused):
+        await world.chain.broadcast(replace(two, void=False))
+    await world.chain.broadcast(two)
+    facts = await world.chain.observe(slot, [one, two])
+    assert (known(facts, one), known(facts, two)) == (False, True)
+    await world.mine(K)
+    final = concluded(slot, [one, two], await world.chain.observe(slot, [one, two]))
+    assert final is not None
+    assert (final.txid, final.paid, int(final.fee_units)) == (two.txid, False, two.fee.most)
+
+
 # ---------------------------------------------------------------- what happens on the chain
 async def test_a_reorganisation_of_three_blocks_swaps_the_versions(world: BitcoinWorld) -> None:
     """The first version sits only in abandoned blocks afterwards: nodes still show it, and it does not exist."""

@@ -171,3 +171,22 @@ def test_a_bump_stops_at_the_caps_and_at_the_end_of_the_change() -> None:
     all_in = tx.planned(roomy, Fee(141, 70, 0), RULES)
     assert all_in.change == 0
     assert bumped(roomy, all_in.fee) is None, "no change is left to shrink"
+
+
+@pytest.mark.parametrize(("payments", "price"), [(100, 20), (50, 40), (20, 90)])
+def test_what_gives_a_batch_back_outbids_its_whole_sum_within_the_slot_s_cap(payments: int, price: int) -> None:
+    slot = slot_of(WALLET, one_of(10**8), pay(*[50_000] * payments))
+    last = tx.planned(slot, Fee(0, price, 0), RULES)
+    what = market.void(slot, last.fee, market.Market(price, 1), 0, RULES)
+    assert what is not None
+    assert what.fee.price > RULES.price_cap, "one small output carries the fee of many"
+    assert last.paid + what.fee.weight <= what.paid <= last.paid + 3 * what.fee.weight, "as much more as it takes"
+    assert what.outputs == ()
+    for cap, found in ((what.fee.most, what), (what.fee.most - 1, None)):
+        assert market.void(replace(slot, fee_cap=str(cap)), last.fee, market.Market(price, 1), 0, RULES) == found
+
+
+def test_a_market_above_the_price_cap_voids_nothing() -> None:
+    slot = slot_of(WALLET, one_of(10**8), pay(50_000))
+    assert market.void(slot, None, market.Market(RULES.price_cap, 1), 0, RULES) is not None
+    assert market.void(slot, None, market.Market(RULES.price_cap + 1, 1), 0, RULES) is None

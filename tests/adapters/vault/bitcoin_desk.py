@@ -126,6 +126,7 @@ class Desk:
     network: Network = NETWORK
     tiers: tuple[Tier, ...] = (Tier(25_000_000, 2), Tier(2_500_000_000, 3))
     auto_day_max: int = 100_000_000
+    fee_day_max: int = 20_000_000
     clock: Clock = field(default_factory=Clock)
     people: People = field(init=False)
     vault: SigningVault = field(init=False)
@@ -141,7 +142,7 @@ class Desk:
         base = load("devnet")
         networks = {**base.networks, self.network.id: self.network}
         catalogue = Catalogue(networks, {**base.assets, BTC.id: BTC}, base.policy, base.asset_names)
-        limits = NetworkRules(network_fee_cap=500_000, fee_day_max=20_000_000)
+        limits = NetworkRules(network_fee_cap=500_000, fee_day_max=self.fee_day_max)
         self.vault = SigningVault(
             catalogue=catalogue,
             keys={self.network.id: SigningKey(SECRET)},

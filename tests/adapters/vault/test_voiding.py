@@ -111,6 +111,11 @@ async def test_voiding_stays_within_the_caps(desk: Desk) -> None:
     assert await code_of(desk, void_order(desk, "anna", "boris", fee=dear)) == "SIGNER_FEE_ABOVE_CAP"
 
 
+async def test_where_a_price_alone_replaces_a_version_the_price_cap_holds_what_voids_too(desk: Desk) -> None:
+    dear = Fee(25_200, 301 * GWEI, 4 * GWEI)
+    assert await code_of(desk, void_order(desk, "anna", "boris", fee=dear)) == "SIGNER_PRICE_ABOVE_CAP"
+
+
 async def test_without_an_endorsed_procedure_nothing_that_pays_nobody_is_signed(desk: Desk) -> None:
     plain = dataclasses.replace(void_order(desk, "anna", "boris"), void=None)
     assert await code_of(desk, plain) == "SIGNER_PAYMENT_MISMATCH"
