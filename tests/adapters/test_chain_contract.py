@@ -426,6 +426,9 @@ async def test_a_stranger_is_named_once_final_and_not_before(replacing: World) -
     assert the_inclusion(facts, version) is None
     assert consumption([version], facts, stranger) == "PROVEN"
     assert consumption([], await replacing.chain.observe(slot, []), stranger) == "PROVEN", "unsigned slots too"
+    await replacing.mine(200)  # nodes have forgotten the states of then
+    late = await replacing.chain.observe(slot, [version], stranger)
+    assert consumption([version], late, stranger) == "PROVEN", "whoever is named is found by name"
     assert consumption([version], facts, version.txid) == "CONSUMER_OTHER"
 
 
