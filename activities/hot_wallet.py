@@ -14,27 +14,22 @@ from typing import Protocol
 
 from temporalio import activity
 
+from activities.open_slots import WALLET_IS_SHORT, OpenSlots, shown
 from activities.pulse import Pulse
 from activities.stories import PayoutOrder, Stories
 from domain.asset import Asset
 from domain.crash_points import CrashPoint, passing
 from domain.errors import Refused, StrongroomError, Unavailable, Uncertain
 from domain.hot_wallet import batches, fewer, smallest_first
-from domain.payout import Draft, Fee, Item, Payment, Slot, foreign_use
-from domain.ports import Books, Chain, OpenSlot, PayoutItem, WalletView
+from domain.payout import Fee, Payment, Slot, foreign_use
+from domain.ports import Books, Chain, PayoutItem, WalletView
 
 SERVE_MIN = 10
 LOOK_S = 2
-SWEEP_S = 15
-# A story that this desk saw begin is looked for again after this: somebody may have terminated its workflow.
-LOOK_FOR_STORY_S = 60
 WAIT_MAX_S = 5
 OUTAGE_PAUSE_S = 1.0
 COIN_TRIES_MAX = 3
 _WALLET_IS_FULL = frozenset({"IN_FLIGHT_FULL", "WALLET_HALTED"})
-_WALLET_IS_SHORT = frozenset({"WALLET_SHORT", "HOT_WALLET_SHORT"})
-# What keeps one slot from being drafted and no other: nobody is down.
-_SLOT_WAITS = _WALLET_IS_SHORT | {"COIN_GONE"}
 # Why a batch waits although nothing is wrong with any payment of it.
 _NO_PAYMENTS_FAULT = frozenset({"FEE_ABOVE_CAP", "COIN_TAKEN", "NOT_QUEUED"})
 
@@ -132,23 +127,21 @@ class _Desk:
         self._books = books
         self._views = views
         self._chain = chain
-        self._stories = stories
         self._assets = assets
         self._clock = clock
         self._wallet = wallet
         self._network = chain.network
         self._waiting: dict[str, _Wait] = {}
-        self._believed: dict[str, datetime] = {}
         self._view: WalletView | None = None
-        self._look_at = self._sweep_at = clock()
+        self._open = OpenSlots(books, chain, stories, wallet, clock, self._waits)
+        self._look_at = clock()
         self._planned = 0
-        self._untold = 0
         self.halted: str | None = None
 
     @property
     def at_rest(self) -> bool:
         """Whether there is nothing left to do here until people resume the wallet."""
-        return self.halted is not None and not self._untold
+        return self.halted is not None and not self._open.untold
 
     async def round(self) -> None:
         """One turn: look whether the wallet is ours alone, start what is open, plan what is queued. A halted wallet
@@ -157,14 +150,13 @@ class _Desk:
         """
         if self._clock() >= self._look_at:
             await self._look()
-        if self._clock() >= self._sweep_at:
-            await self._sweep()
+        await self._open.sweep()
         if self.halted is None:
             await self._plan()
 
     def doubt(self) -> None:
         """Something broke off: a slot may have been planned whose story nobody started."""
-        self._sweep_at = self._clock()
+        self._open.doubt()
 
     # ------------------------------------------------------------ whose wallet is it
     async def _look(self) -> None:
@@ -181,7 +173,7 @@ class _Desk:
         if not self.halted:
             await self._compare(self._view)
         if self.halted and not before:
-            self._sweep_at = self._clock()
+            self._open.doubt()
         self._look_at = self._clock() + timedelta(seconds=LOOK_S)
         self._measure(self._view)
 
@@ -217,66 +209,6 @@ class _Desk:
                 coins = Decimal(units).scaleb(-asset.decimals)
                 free.set(float(coins), {**labels, "asset": asset_id})
 
-    # ------------------------------------------------------------ what is open
-    async def _sweep(self) -> None:
-        """Every open slot has its story told, whoever died in between. Those begun a short while ago are believed to
-        be; of the others the books know only that they were planned.
-        """
-        now = self._clock()
-        self._sweep_at = now + timedelta(seconds=SWEEP_S)
-        opened = await self._books.open_slots(self._network.id, self._wallet)
-        believed_from = now - timedelta(seconds=LOOK_FOR_STORY_S)
-        still = {open_slot.slot.id for open_slot in opened}
-        self._believed = {id: at for id, at in self._believed.items() if id in still and at > believed_from}
-        self._untold = sum(id not in self._believed for id in still)
-        for open_slot in opened:
-            if open_slot.slot.id in self._believed:
-                continue
-            try:
-                order = await self._resumed(open_slot)
-                passing(CrashPoint.PAYOUT_RESUMED)
-                await self._begin(order, planned_before=True)
-                self._untold -= 1
-            except Refused as why:
-                self._waits(open_slot.slot.id, why)
-
-    async def _begin(self, order: PayoutOrder, *, planned_before: bool = False) -> None:
-        await self._stories.begin_payout(order, planned_before=planned_before)
-        self._believed[order.slot.id] = self._clock()
-
-    async def _resumed(self, open_slot: OpenSlot) -> PayoutOrder:
-        """The order of a slot that was planned before. Raises Refused while it cannot be drafted."""
-        try:
-            draft = await self._drafted(open_slot)
-        except Unavailable as why:
-            if why.code not in _SLOT_WAITS:
-                raise
-            raise Refused(why.code, why.message) from why
-        items = tuple(_shown(item) for item in open_slot.items)
-        return PayoutOrder(open_slot.slot, draft, items, open_slot.void)
-
-    async def _drafted(self, open_slot: OpenSlot) -> Draft:
-        """What its story begins with: the bytes at the fee last signed, else at today's. One that people want void
-        needs no bytes that pay, which may be what cannot be had: the story voids it before it signs anything else.
-        """
-        slot, void = open_slot.slot, open_slot.void is not None
-        if not open_slot.versions:
-            if void:
-                return await self._chain.void(slot, None)
-            return await self._chain.draft(slot, await self._fee_today(slot))
-        try:
-            return await self._chain.draft(slot, open_slot.versions[-1].fee)
-        except Refused:
-            if not void:
-                raise
-            return await self._chain.void(slot, None)
-
-    async def _fee_today(self, slot: Slot) -> Fee:
-        """Where the slot has its coins, only the price is asked for: a quote would choose other coins, which the wallet
-        may not have, and the draft knows the weight.
-        """
-        return await (self._chain.market(1) if slot.inputs else self._chain.quote(slot.payments, self._wallet))
-
     # ------------------------------------------------------------ what is queued
     async def _plan(self) -> None:
         """Takes as many payouts as there is room and money for. One that cannot be paid now never holds up another."""
@@ -294,7 +226,7 @@ class _Desk:
                 except _Full:
                     break
                 if order is not None:
-                    begun.append(asyncio.create_task(self._begin(order)))
+                    begun.append(asyncio.create_task(self._open.begin(order)))
             if rested := [key for key in tried if key in self._waiting]:
                 await self._books.put_off(rested, now)
         finally:
@@ -367,7 +299,7 @@ class _Desk:
         left: tuple[PayoutItem, ...] = ()
         if why.code == "WALLET_SHORT":
             left = await self._affordable(items)
-        elif why.code in _WALLET_IS_SHORT:
+        elif why.code in WALLET_IS_SHORT:
             left = fewer(items)
         elif why.code == "NOT_QUEUED":  # cancelled meanwhile: what is left is smaller, and costs something else
             others = tuple(item for item in items if _key(item) != why.facts.get("at_fault"))
@@ -414,14 +346,14 @@ class _Desk:
         except Refused as why:
             return why
         except Unavailable as why:
-            if why.code not in _WALLET_IS_SHORT:
+            if why.code not in WALLET_IS_SHORT:
                 raise
             return why
         return None
 
     async def _ordered(self, slot: Slot, fee: Fee, items: Sequence[PayoutItem]) -> PayoutOrder | None:
         """The story that the slot begins with; None when it has to wait for the next sweep."""
-        shown = {_key(item): _shown(item) for item in items}
+        by_id = {_key(item): shown(item) for item in items}
         self._planned += len(slot.payments)
         for payment in slot.payments:
             self._waiting.pop(payment.withdrawal_id, None)
@@ -431,7 +363,7 @@ class _Desk:
             self._waits(slot.id, why)
             return None
         passing(CrashPoint.SLOT_DRAFTED)
-        return PayoutOrder(slot, draft, tuple(shown[payment.withdrawal_id] for payment in slot.payments))
+        return PayoutOrder(slot, draft, tuple(by_id[payment.withdrawal_id] for payment in slot.payments))
 
     async def _begun(self, starts: list[asyncio.Task[None]]) -> None:
         """A payout that did not start is found by the next sweep, which then comes at once."""
@@ -490,10 +422,6 @@ class _Wait:
 
 class _Full(Exception):
     """The wallet takes nothing more now, whatever is asked."""
-
-
-def _shown(item: PayoutItem) -> Item:
-    return Item(item.intent, item.decisions, item.replans)
 
 
 def _key(item: PayoutItem) -> str:

@@ -10,6 +10,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 import activities.hot_wallet
+import activities.open_slots
 from activities.hot_wallet import HotWalletActivities, ServeNote, ServeOrder
 from domain.errors import Unavailable, Uncertain
 from domain.payout import Slot
@@ -89,13 +90,13 @@ async def test_a_slot_whose_planning_was_left_in_doubt_is_found_and_begun(
 async def test_a_story_that_was_seen_to_begin_is_left_alone_for_a_while_and_then_looked_for(
     world: World, stories: Recorder, inside: ActivityEnvironment, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0)
+    monkeypatch.setattr(activities.open_slots, "SWEEP_S", 0)
     running = serve(world, stories, inside, clock)
     await queued(world)
     await world.until(lambda: bool(stories.begun), "the story begun")
     await world.again("open_slots")
     assert stories.looked_first == [False], "a story that runs is not signalled again and again"
-    clock.later(activities.hot_wallet.LOOK_FOR_STORY_S)
+    clock.later(activities.open_slots.LOOK_FOR_STORY_S)
     await world.until(lambda: len(stories.looked_first) > 1, "the story looked for")
     assert stories.looked_first == [False, True]
     await ended(running, inside)
@@ -207,7 +208,7 @@ async def test_a_slot_whose_payment_cannot_be_drafted_gets_its_story_once_people
     inside: ActivityEnvironment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0)
+    monkeypatch.setattr(activities.open_slots, "SWEEP_S", 0)
     slot = await stuck(world)
     if halted:
         await world.books.halt_wallet(ETHEREUM, world.wallet, "drill", datetime.now(UTC))

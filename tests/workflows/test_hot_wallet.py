@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-import activities.hot_wallet
+import activities.open_slots
 from domain.ledger import chart
 from domain.payout import Slot
 from domain.procedure import Kind
@@ -101,7 +101,7 @@ async def test_a_slot_that_was_planned_and_cannot_be_drafted_is_ended_by_a_void(
     halted: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever planned it died, and since then its payment would be rejected: nobody has begun its story."""
-    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0.1)
+    monkeypatch.setattr(activities.open_slots, "SWEEP_S", 0.1)
     async with world.at_work():
         handle = await world.withdraw("25")
         await world.stands_at(handle.id.removeprefix("withdrawal/"), Stage.QUEUED)

@@ -11,7 +11,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-import activities.hot_wallet
+import activities.open_slots
 from activities.chain import DeliverOrder
 from domain.errors import Refused, Unavailable, Uncertain
 from domain.payout import Delivery, Draft, Fee, SigningOrder, Slot, Version, hot_wallet_workflow_id
@@ -449,8 +449,8 @@ async def test_a_teller_that_was_terminated_by_hand_is_followed_by_another_and_p
     slow_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = slow_world
-    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 1)
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 1)
+    monkeypatch.setattr(activities.open_slots, "SWEEP_S", 1)
+    monkeypatch.setattr(activities.open_slots, "LOOK_FOR_STORY_S", 1)
     async with world.at_work():
         id, handle = await sent(world)
         await handle.terminate("somebody meant well")
@@ -731,8 +731,8 @@ async def test_a_payment_that_the_signer_refuses_is_voided_while_the_wallet_is_h
 async def test_whoever_takes_a_story_up_goes_on_voiding_it(slow_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = slow_world
     patient(world)
-    monkeypatch.setattr(activities.hot_wallet, "LOOK_FOR_STORY_S", 0.2)
-    monkeypatch.setattr(activities.hot_wallet, "SWEEP_S", 0.2)
+    monkeypatch.setattr(activities.open_slots, "LOOK_FOR_STORY_S", 0.2)
+    monkeypatch.setattr(activities.open_slots, "SWEEP_S", 0.2)
     async with world.at_work():
         id, handle = await sent(world)
     await handle.terminate("somebody was in a hurry")
