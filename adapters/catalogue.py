@@ -28,6 +28,15 @@ class Catalogue:
 
     def asset(self, network: str, code: str) -> Asset:
         """The asset a client means by (network, code). Raises Refused NETWORK_UNKNOWN or ASSET_UNKNOWN."""
+        self.check_network(network)
+        for asset in self.assets.values():
+            if asset.network == network and asset.code == code:
+                return asset
+        known = ", ".join(sorted(a.code for a in self.assets.values() if a.network == network))
+        raise Refused("ASSET_UNKNOWN", f"On {network} we serve these assets: {known}.", asset=code, network=network)
+
+    def check_network(self, network: str) -> None:
+        """Raises Refused NETWORK_UNKNOWN for one that has no row here."""
         if network not in self.networks:
             known = ", ".join(sorted(self.networks))
             raise Refused(
@@ -35,11 +44,6 @@ class Catalogue:
                 f"We know these networks: {known}; GET /v1/networks says on which withdrawals are enabled.",
                 network=network,
             )
-        for asset in self.assets.values():
-            if asset.network == network and asset.code == code:
-                return asset
-        known = ", ".join(sorted(a.code for a in self.assets.values() if a.network == network))
-        raise Refused("ASSET_UNKNOWN", f"On {network} we serve these assets: {known}.", asset=code, network=network)
 
     def native(self, network: str) -> Asset:
         return self.assets[self.networks[network].native_asset]

@@ -9,7 +9,7 @@ from fastapi import Query, Request, Response
 from api.addresses import check_lookalike, check_other
 from api.auth import Permission, needs
 from api.errors import documented
-from api.http.door import Door, Json, caller_of, door_of, door_router
+from api.http.door import Json, caller_of, door_of, door_router
 from api.http.withdrawals import account_for
 from api.schemas import AddressAdded, AddressBook, AddressCheck, AddressEntry, AddressKept, AddressQuery, AddressVerdict
 from domain.errors import Refused
@@ -83,7 +83,8 @@ async def add_address(request: Request, body: AddressAdded) -> Response:
     """
     door, who = door_of(request), caller_of(request)
     account = account_for(who, body.account)
-    native = door.catalogue.native(_known(door, body.network))
+    door.catalogue.check_network(body.network)
+    native = door.catalogue.native(body.network)
     address = door.addresses.check(body.address, native)
     if not body.although_alike:
         check_lookalike((await door.addresses.known(body.network, address, account)).alike)
@@ -119,13 +120,6 @@ async def retire_address(request: Request, entry_id: str, body: AddressKept | No
     if entry is None:
         raise Refused("ADDRESS_UNKNOWN", "The address book has no such entry.")
     return Json(_shown(entry))
-
-
-def _known(door: Door, network: str) -> str:
-    if network not in door.catalogue.networks:
-        known = ", ".join(sorted(door.catalogue.networks))
-        raise Refused("NETWORK_UNKNOWN", f"We know these networks: {known}.", network=network)
-    return network
 
 
 def _shown(entry: Entry) -> Mapping[str, Any]:
